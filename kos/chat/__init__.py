@@ -1,0 +1,1 @@
+"""How a conversation becomes a prompt, and how the model's text becomes messages again."""

@@ -1,0 +1,1 @@
+"""Prompts with graded rubrics: their shape, and the readers of the files they come in."""

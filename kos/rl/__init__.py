@@ -1,0 +1,1 @@
+"""Reinforcement learning on rubrics: losses, rewards, advantages, and the training loops."""

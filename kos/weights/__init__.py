@@ -1,0 +1,1 @@
+"""Weights on disk: formats, merging an adapter, quantising with calibration."""

@@ -1,0 +1,66 @@
+"""Formats a merged model can be exported to."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from kos.registry import Choice, Registry
+
+
+class ExportFormat(Choice):
+    """A quantised format, calibrated on prompts."""
+
+    calibration_samples: int = Field(32, ge=1, le=100000, description="Prompts to calibrate on.")
+    calibration_length: int = Field(512, ge=8, le=131072, description="Longest, in tokens.")
+    calibration_batch: int = Field(4, ge=1, le=1024, description="Prompts in a batch.")
+
+    def quant_config(self, dense_layers: int) -> dict[str, Any]:
+        """ModelOpt's configuration for a model whose first ``dense_layers`` have no experts."""
+        raise NotImplementedError
+
+
+FORMATS: Registry[ExportFormat] = Registry("export format")
+
+
+@FORMATS.register
+class Nvfp4(ExportFormat):
+    """NVFP4: 4-bit floats in blocks of 16, by nvidia-modelopt.
+
+    Weights and activations of what ``quantise`` names; the rest and the KV cache stay in BF16.
+    Source: blog section on serving Kos-1; modelopt's own ``nvfp4_omlp_only`` is the closest preset
+    but also takes shared experts.
+    """
+
+    kind: Literal["nvfp4"] = "nvfp4"
+    quantise: tuple[str, ...] = Field(
+        ("*mlp.experts*", "*self_attn.o_proj*", "*mlp.*_proj*"),
+        description="Name patterns of the weights to quantise.",
+    )
+    keep: tuple[str, ...] = Field(
+        ("*shared_experts*", "*mlp.gate.*", "*lm_head*"),
+        description="Name patterns that stay in BF16; they win.",
+    )
+    keep_dense_layers: bool = Field(
+        True, description="In a mixture of experts, layers without experts keep BF16 MLPs."
+    )
+
+    def quant_config(self, dense_layers: int) -> dict[str, Any]:
+        """The last pattern that matches a quantizer decides, so what is kept comes last."""
+        numbers = {
+            "num_bits": (2, 1),
+            "block_sizes": {-1: 16, "type": "dynamic", "scale_bits": (4, 3)},
+        }
+        rules: list[dict[str, Any]] = [{"quantizer_name": "*", "enable": False}]
+        for pattern in self.quantise:
+            stem = pattern.rstrip("*")
+            rules += [
+                {"quantizer_name": f"{stem}*{side}_quantizer", "cfg": numbers, "enable": True}
+                for side in ("weight", "input")
+            ]
+        kept = [*self.keep, "*[kv]_bmm_quantizer"]
+        if self.keep_dense_layers:
+            kept += [f"*layers.{layer}.mlp.*" for layer in range(dense_layers)]
+        rules += [{"quantizer_name": pattern, "enable": False} for pattern in kept]
+        return {"quant_cfg": rules, "algorithm": "max"}
