@@ -1,0 +1,73 @@
+"""Our own processes on one machine: the web, the workers, the reconciler."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+from django.conf import settings
+
+from kosweb.embedded.process import Child
+
+# Workers wait for their jobs' checkpoints.
+GRACE_SECONDS = 30
+
+
+def programs() -> list[Child]:
+    """Our own processes, the web's first."""
+    web = ["uvicorn", "kosweb.asgi:application", "--host", settings.HOST]
+    web += ["--port", str(settings.PORT), "--log-level", "warning", "--no-server-header"]
+    # Open sockets would hold the stop for ever.
+    web += ["--timeout-graceful-shutdown", "5", "--ws-max-size", "1048576"]
+    return [_program("web", web), *_workers(), _program("reconciler", ["workers.reconcile"])]
+
+
+def _workers() -> list[Child]:
+    """One a queue; for the queue ``gpu`` one a GPU, or the CPU where there is none."""
+    devices = [f"cuda:{index}" for index in range(count_gpus())] or ["cpu"]
+    workers = [_worker("cpu", "cpu", "cpu"), _worker("serve", "serve", devices[-1])]
+    for index, device in enumerate(devices):
+        name = "gpu" if len(devices) == 1 else f"gpu-{index}"
+        workers.append(_worker(name, "gpu", device))
+    return workers
+
+
+def count_gpus() -> int:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return 0
+    listing = subprocess.run([program, "-L"], capture_output=True, text=True)
+    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+
+
+def _worker(name: str, queue: str, device: str) -> Child:
+    command = ["celery", "-A", "kosweb", "worker", "-Q", queue, "-n", f"{name}@%h"]
+    # Threads: a worker only minds its jobs' processes, and can stop at once.
+    command += ["-P", "threads", "-c", str(settings.QUEUES[queue])]
+    command += ["--without-gossip", "--without-mingle", "-l", "INFO"]
+    return _program(f"worker-{name}", command, KOS_DEVICE=device)
+
+
+def _program(name: str, module: list[str], **environment: str) -> Child:
+    return Child(
+        name,
+        [sys.executable, "-m", *module],
+        settings.VAR / "log" / f"{name}.log",
+        environment=_environment() | environment,
+        folder=settings.ROOT,
+        grace_seconds=GRACE_SECONDS,
+    )
+
+
+def _environment() -> dict[str, str]:
+    threads = str(settings.THREADS)
+    return {
+        "KOS_VAR": str(settings.VAR),
+        "KOS_THREADS": threads,
+        "OMP_NUM_THREADS": threads,
+        "OMP_WAIT_POLICY": "passive",
+        "PYTHONUNBUFFERED": "1",
+        # Without byte code every start takes seconds longer.
+        "PYTHONDONTWRITEBYTECODE": "",
+    }

@@ -1,0 +1,212 @@
+"""Starts everything Kos needs on one machine, watches over it, and stops it in order.
+
+PostgreSQL and Valkey (unless addresses of outside servers are given), then the tables and
+static files, then the web process, one worker a queue and the reconciler. Every process has
+a log in ``VAR/log``; none outlives the supervisor, not even when it is killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import httpx
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
+from django.db import OperationalError, connection
+
+from kos.errors import UserError
+from kosweb.embedded import postgres, valkey
+from kosweb.embedded.process import Child
+from kosweb.programs import programs
+from kosweb.sign_in import first_sign_in
+
+WEB_SECONDS = 60
+# A child that lived this long had started well: its next restart need not wait.
+STEADY_SECONDS = 60
+LONGEST_WAIT_SECONDS = 30
+# Ninja brings a second documentation page, which nothing links to and which weighs 4 MB.
+UNUSED = ["redoc*"]
+
+
+class Supervisor:
+    """``with Supervisor(say) as up: up.start(); up.watch()`` runs Kos until Ctrl-C."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.began = time.monotonic()
+        self._say = say
+        self.address = f"http://{_local(settings.HOST)}:{settings.PORT}/"
+        self.services: list[Child] = []
+        self.programs: list[Child] = []
+        self.failures: dict[str, int] = {}
+        self.restarts: dict[str, float] = {}
+        self.is_stopping = False
+
+    def __enter__(self) -> Self:
+        self.lock = take_lock(settings.VAR / "up.lock", self.address)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        self.stop()
+        self.lock.close()
+        return kind is KeyboardInterrupt
+
+    def say(self, text: str) -> None:
+        self._say(f"{time.monotonic() - self.began:6.1f} s  {text}")
+
+    def start(self) -> None:
+        check_port(settings.HOST, settings.PORT)
+        if not settings.REDIS_URL:
+            self._start_valkey()
+        if not settings.DATABASE_URL:
+            self._start_postgres()
+        self._prepare_tables()
+        if collect_static():
+            self.say("static files collected")
+        for child in programs():
+            self.programs.append(child)
+            child.start()
+        self._wait_for_web()
+        names = ", ".join(child.name for child in self.programs)
+        self.say(f"{names} started; jobs compute with {settings.THREADS} thread(s)")
+
+    def watch(self) -> NoReturn:
+        """Start again what ends, until KeyboardInterrupt."""
+        while True:
+            for child in (*self.services, *self.programs):
+                if child.exit_code is not None:
+                    self._restart(child)
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Our programs first, so that jobs can save what they did; the database last."""
+        self.is_stopping = True
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        children = [*self.programs, *reversed(self.services)]
+        if not children:
+            return
+        self.say("stopping")
+        for child in self.programs:
+            child.ask_to_stop()
+        for child in children:
+            child.stop()
+        self.say("stopped")
+
+    def _start_postgres(self) -> None:
+        server = postgres.Postgres(
+            settings.VAR, settings.VAR / "log/postgres.log", binaries=settings.POSTGRES_BIN
+        )
+        is_new = server.prepare()
+        child = server.make()
+        self.services.append(child)
+        child.start()
+        server.wait_ready(child)
+        self.say("PostgreSQL is ready" + (", with a new database" if is_new else ""))
+
+    def _start_valkey(self) -> None:
+        child = valkey.make(settings.VAR, settings.VAR / "log/valkey.log")
+        self.services.append(child)
+        child.start()
+        valkey.wait_ready(settings.VAR, child)
+        self.say("Valkey is ready")
+
+    def _prepare_tables(self) -> None:
+        try:
+            call_command("migrate", verbosity=0)
+        except OperationalError as error:
+            raise UserError(f"the database does not answer ({error}); see DATABASE_URL") from error
+        self.sign_in = first_sign_in()
+        connection.close_pool()  # type: ignore[attr-defined]  # watching needs none
+        self.say("tables are up to date")
+
+    def _wait_for_web(self) -> None:
+        web = self.programs[0]
+        end = time.monotonic() + WEB_SECONDS
+        while time.monotonic() < end and web.exit_code is None:
+            try:
+                if httpx.get(f"{self.address}healthz").is_success:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise UserError(f"the web process did not start; end of {web.log}:\n{web.last_lines()}")
+
+    def _restart(self, child: Child) -> None:
+        """Say that ``child`` ended and, after a wait that doubles, start it again."""
+        name = child.name
+        if name not in self.restarts:
+            if child.age_seconds > STEADY_SECONDS:
+                self.failures[name] = 0
+            wait = min(LONGEST_WAIT_SECONDS, 0.5 * 2 ** self.failures.get(name, 0))
+            self.failures[name] = self.failures.get(name, 0) + 1
+            self.restarts[name] = time.monotonic() + wait
+            self.say(
+                f"{name} ended with code {child.exit_code}; starting it again in {wait:g} s"
+                f" (its log: {child.log})"
+            )
+        elif time.monotonic() >= self.restarts[name]:
+            del self.restarts[name]
+            child.start()
+
+
+def take_lock(file: Path, address: str) -> Any:
+    """Hold ``file`` for as long as this process lives; a second start says who holds it."""
+    lock = file.open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        raise UserError(f"Kos is already running: {lock.read().strip()}") from error
+    lock.truncate(0)
+    lock.write(f"{address} (process {os.getpid()})\n")
+    lock.flush()
+    return lock
+
+
+def check_port(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UserError(f"port {port} cannot be had ({error}); set KOS_PORT") from error
+
+
+def collect_static() -> bool:
+    """Collect the static files unless they are what was collected last; True if it did."""
+    digest = hashlib.sha256()
+    for finder in get_finders():
+        for path, storage in sorted(finder.list(UNUSED), key=lambda found: found[0]):
+            with storage.open(path) as file:
+                digest.update(path.encode() + b"\0" + file.read())
+    stamp = settings.STATIC_ROOT / ".collected"
+    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+        return False
+    call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=UNUSED)
+    stamp.write_text(digest.hexdigest())
+    return True
+
+
+def _local(host: str) -> str:
+    """An address of this machine under which a server bound to ``host`` answers."""
+    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 (compared, not bound)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt

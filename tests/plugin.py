@@ -1,0 +1,47 @@
+"""Gives pytest a PostgreSQL of its own and a fresh KOS_VAR.
+
+pytest-django reads the settings before any conftest, so this is loaded by ``-p`` and sets
+the environment first. xdist's workers inherit it. With DATABASE_URL set, that server is used.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from kosweb.embedded import postgres
+from kosweb.embedded.process import Child
+from kosweb.embedded.sockets import socket_folder
+
+_servers: list[Child] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests():
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    var = Path(tempfile.mkdtemp(prefix="kos-test-"))
+    os.environ["KOS_VAR"] = str(var)
+    if "DATABASE_URL" in os.environ:
+        return
+    server = postgres.Postgres(var, var / "postgres.log", is_durable=False)
+    server.prepare()
+    child = server.make()
+    child.start()
+    _servers.append(child)
+    server.wait_ready(child)
+    os.environ["DATABASE_URL"] = postgres.url(var)
+
+
+def pytest_unconfigure():
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    var = Path(os.environ["KOS_VAR"])
+    for child in _servers:
+        child.stop()
+    shutil.rmtree(socket_folder(var / "postgres"), ignore_errors=True)
+    shutil.rmtree(var)
