@@ -1,0 +1,1 @@
+"""Graders: one file each. A grader that fails leaves the item ungraded, never 0."""
