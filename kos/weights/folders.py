@@ -1,0 +1,25 @@
+"""Model folders on disk: which part of an artifact can be loaded for what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kos.errors import UserError
+
+TWIN = "twin"
+
+
+def loadable(folder: Path) -> Path:
+    """What transformers can load of an artifact: the folder, or the twin of a quantised one.
+
+    Raises UserError for a quantised folder without a twin.
+    """
+    twin = folder / TWIN
+    if twin.is_dir():
+        return twin
+    if (folder / "hf_quant_config.json").exists():
+        raise UserError(
+            f"{folder.name} is quantised and has no twin to load without a GPU. Export it "
+            "again, or use the merged model."
+        )
+    return folder
