@@ -51,7 +51,7 @@ def plan(pipeline: Run) -> list[Stage]:
     stages = [
         Stage("train", config.train, {"base": "base"}, "dataset"),
         Stage("merge", config.merge, {"base": "base", "adapter": "train"}),
-        Stage("export", config.export, {"merged": "merge"}, "dataset"),
+        Stage("export", config.export, {"merged": "merge", "base": "base"}, "dataset"),
         Stage("evaluate", config.evaluate, models, "dataset"),
         Stage("deploy", config.deploy, {"model": "export"}),
     ]

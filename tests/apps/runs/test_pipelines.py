@@ -71,8 +71,13 @@ def test_each_stage_works_on_what_the_ones_before_it_kept(base):
     _, train, merge, export, evaluate, deploy = [do(pipeline) for _ in range(6)]
     assert works_on(train) == {"base": "base", "adapter": "sft"}
     assert works_on(merge) == {"base": "base", "adapter": "train"}
-    assert works_on(export) == {"merged": "merge"}
-    assert works_on(evaluate) == {"base": "base", "trained": "merge", "exported": "export"}
+    assert works_on(export) == {"merged": "merge", "base": "base"}
+    assert works_on(evaluate) == {
+        "base": "base",
+        "warm_start": "sft",
+        "trained": "merge",
+        "exported": "export",
+    }
     assert works_on(deploy) == {"model": "export"}
 
 

@@ -1,0 +1,12 @@
+"""What people fill in about themselves."""
+
+from __future__ import annotations
+
+from django import forms
+
+LASTING = [("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "No end")]
+
+
+class TokenForm(forms.Form):
+    name = forms.CharField(max_length=80, help_text="What will use it, say “nightly export”.")
+    days = forms.ChoiceField(choices=LASTING, initial="90", required=False, label="Ends after")

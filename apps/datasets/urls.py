@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from apps.datasets import views
+
+app_name = "datasets"
+urlpatterns = [
+    path("", views.list, name="list"),
+    path("import/", views.import_, name="import"),
+    path("import/save/", views.save, name="save"),
+    path("sample/", views.sample, name="sample"),
+    path("<int:pk>/", views.detail, name="detail"),
+    path("examples/<int:pk>/", views.example, name="example"),
+]

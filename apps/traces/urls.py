@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from apps.traces import views
+
+app_name = "traces"
+urlpatterns = [
+    path("", views.list, name="list"),
+    path("<int:pk>/", views.detail, name="detail"),
+    path("run/<int:pk>/", views.rollouts, name="rollouts"),
+]
