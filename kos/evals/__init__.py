@@ -1,0 +1,1 @@
+"""Evaluation: asking, scoring, statistics, and detectors of format faults."""
