@@ -1,0 +1,1 @@
+"""Policy engines behind one protocol: what trains and what samples."""

@@ -1,0 +1,142 @@
+"""The engine protocol: Tinker's primitives, so that a bigger engine is one field away.
+
+Alignment is Tinker's: a datum's ``tokens`` are the sequence without its last token and its
+``targets`` the sequence without its first, so target t is predicted from tokens up to t.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+from kos.config import Adam
+from kos.rl.losses import Loss
+
+Capability = Literal["lora", "sample", "forward", "custom_loss", "prompt_logprobs"]
+
+# How far a long call is: what is done, of how many. May raise to stop the call.
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Datum:
+    """One sequence to learn from; all fields but ``tokens`` are per target, of equal length.
+
+    ``mask`` is 1 where the policy chose the target, 0 on the prompt. ``logprobs`` are those of
+    the sampler at its temperature, ``advantages`` the weights of the loss; both 0 off the mask.
+    """
+
+    tokens: tuple[int, ...]
+    targets: tuple[int, ...]
+    mask: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    advantages: tuple[float, ...]
+
+    @classmethod
+    def of_answer(
+        cls,
+        prompt: Sequence[int],
+        answer: Sequence[int],
+        *,
+        advantage: float,
+        logprobs: Sequence[float] | None = None,
+    ) -> Datum:
+        """A prompt and the answer to learn from, every answer token with the same weight."""
+        full = (*prompt, *answer)
+        before, after = len(prompt) - 1, len(answer)
+        return cls(
+            tokens=full[:-1],
+            targets=full[1:],
+            mask=(0,) * before + (1,) * after,
+            logprobs=(0.0,) * before + tuple(logprobs or (0.0,) * after),
+            advantages=(0.0,) * before + (advantage,) * after,
+        )
+
+    def weighted(self, factor: float) -> Datum:
+        """The same sequence with its advantages times ``factor``."""
+        advantages = tuple(factor * advantage for advantage in self.advantages)
+        return replace(self, advantages=advantages)
+
+    @property
+    def num_actions(self) -> int:
+        """Tokens that enter the loss."""
+        return sum(self.mask)
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How answers are drawn. ``seed`` and a sample's place in the call fix its randomness."""
+
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """An answer: its tokens (the ending one included) and their log-probabilities.
+
+    ``logprobs`` are at the sampling temperature over the whole vocabulary (at 1 when the
+    temperature is 0); ``top_p`` does not renormalise them.
+    """
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    stop_reason: Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class ForwardOutput:
+    """``loss`` is the sum over tokens; ``logprobs`` has one entry a masked target, per datum."""
+
+    loss: float
+    logprobs: tuple[tuple[float, ...], ...]
+
+
+class Engine(Protocol):
+    """A policy that samples and learns. Calls take effect in the order they are made."""
+
+    capabilities: frozenset[Capability]
+
+    def forward(
+        self, data: Sequence[Datum], loss: Loss, *, temperature: float = 1.0
+    ) -> ForwardOutput:
+        """The loss without gradients; log-probabilities are at ``temperature``."""
+
+    def forward_backward(
+        self,
+        data: Sequence[Datum],
+        loss: Loss,
+        *,
+        temperature: float = 1.0,
+        on_progress: OnProgress | None = None,
+    ) -> ForwardOutput:
+        """The loss, its gradient added to what has gathered since the last ``optim_step``."""
+
+    def optim_step(self, adam: Adam) -> dict[str, float]:
+        """Apply the gathered gradients and clear them; returns ``grad_norm``."""
+
+    def save_state(self, path: Path, *, step: int) -> None:
+        """Write weights and optimiser to the file ``path``, whole or not at all."""
+
+    def load_state(self, path: Path) -> int:
+        """Take up what ``save_state`` wrote; returns its step."""
+
+    def save_weights(self, folder: Path) -> None:
+        """Write the adapter as a peft folder."""
+
+    def sample(
+        self,
+        prompts: Sequence[Sequence[int]],
+        params: SamplingParams,
+        *,
+        num_samples: int,
+        on_progress: OnProgress | None = None,
+    ) -> list[list[Sampled]]:
+        """``num_samples`` answers to each prompt, from the weights as they are now."""
+
+    def compute_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probability of each token but the first, given those before it."""

@@ -1,0 +1,288 @@
+"""The engine in this process: torch and peft, on the CPU or one GPU.
+
+Shapes: ``B`` sequences, ``T`` positions, ``N`` action positions of a micro-batch, ``C`` hidden
+size, ``V`` vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from kos.config import Adam, Lora
+from kos.engine.base import (
+    Capability,
+    Datum,
+    ForwardOutput,
+    OnProgress,
+    Sampled,
+    SamplingParams,
+)
+from kos.engine.checkpoint import read_state, write_state
+from kos.engine.lora import lighten
+from kos.engine.machine import Machine
+from kos.engine.models import Chat, load_model
+from kos.engine.sampling import Sampler
+from kos.errors import UserError
+from kos.rl.losses import CrossEntropy, Loss
+
+# Padded tokens of a micro-batch: bounds the memory of its activations.
+BATCH_TOKENS = 2048
+# Rows of logits held at a time: 256 x 49,152 in float32 are 50 MB.
+HEAD_ROWS = 256
+
+
+class LocalEngine:
+    """One LoRA policy and its sampler. The base is frozen in the machine's dtype."""
+
+    capabilities: frozenset[Capability] = frozenset(
+        {"lora", "sample", "forward", "custom_loss", "prompt_logprobs"}
+    )
+
+    def __init__(self, model: Any, chat: Chat, machine: Machine, base: Path) -> None:
+        self.model = model
+        self.chat = chat
+        self.machine = machine
+        self._base = base
+        self._body = model.get_base_model().get_decoder()
+        self._head = model.get_base_model().get_output_embeddings()
+        self._optimiser: torch.optim.Adam | None = None
+        self._sampler: Sampler | None = None
+        self._is_synced = False
+
+    @classmethod
+    def open(
+        cls, base: Path, machine: Machine, *, lora: Lora, seed: int, adapter: Path | None = None
+    ) -> LocalEngine:
+        """Load ``base`` with a new adapter on all its linear layers, or with ``adapter``.
+
+        Raises UserError when the adapter's rank is not the one asked for.
+        """
+        model = load_model(base, machine.use())
+        if adapter is None:
+            torch.manual_seed(seed)
+            model = get_peft_model(model, _peft_config(lora))
+        else:
+            model = PeftModel.from_pretrained(model, adapter, is_trainable=True)
+            _check_rank(model, lora, adapter)
+        lighten(model)
+        return cls(model, Chat.load(base), machine, base)
+
+    def forward(
+        self, data: Sequence[Datum], loss: Loss, *, temperature: float = 1.0
+    ) -> ForwardOutput:
+        """The loss without gradients."""
+        with torch.no_grad():
+            return self._run(data, loss, temperature, None)
+
+    def forward_backward(
+        self,
+        data: Sequence[Datum],
+        loss: Loss,
+        *,
+        temperature: float = 1.0,
+        on_progress: OnProgress | None = None,
+    ) -> ForwardOutput:
+        """The loss, its gradient added to what has gathered since the last ``optim_step``."""
+        return self._run(data, loss, temperature, on_progress)
+
+    def optim_step(self, adam: Adam) -> dict[str, float]:
+        """Apply the gathered gradients and clear them; returns ``grad_norm`` before clipping."""
+        weights = self._trainable()
+        limit = adam.clip_norm or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(weights, limit)
+        optimiser = self._prepare_optimiser(adam)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        self._is_synced = False
+        return {"grad_norm": float(norm)}
+
+    def save_state(self, path: Path, *, step: int) -> None:
+        """Write adapter, optimiser and machine to the file ``path``, whole or not at all."""
+        optimiser = self._optimiser.state_dict() if self._optimiser else None
+        state = {
+            "step": step,
+            "adapter": get_peft_model_state_dict(self.model),
+            "optimiser": optimiser,
+            "machine": self.machine.to_json(),
+        }
+        write_state(path, state)
+
+    def load_state(self, path: Path) -> int:
+        """Take up what ``save_state`` wrote; returns its step."""
+        state = read_state(path)
+        set_peft_model_state_dict(self.model, state["adapter"])
+        self._optimiser = None
+        if state["optimiser"] is not None:
+            self._prepare_optimiser(Adam()).load_state_dict(state["optimiser"])
+        self._is_synced = False
+        return int(state["step"])
+
+    def save_weights(self, folder: Path) -> None:
+        """Write the adapter as a peft folder."""
+        self.model.save_pretrained(folder)
+
+    def sample(
+        self,
+        prompts: Sequence[Sequence[int]],
+        params: SamplingParams,
+        *,
+        num_samples: int = 1,
+        on_progress: OnProgress | None = None,
+    ) -> list[list[Sampled]]:
+        """Answers from the weights as they are now."""
+        sampler = self._synced_sampler()
+        return sampler.sample(prompts, params, num_samples=num_samples, on_progress=on_progress)
+
+    def compute_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probability of each token but the first, given those before it."""
+        data = [Datum.of_answer(ids[:1], ids[1:], advantage=0.0) for ids in sequences]
+        return [list(logp) for logp in self.forward(data, CrossEntropy()).logprobs]
+
+    def _run(
+        self,
+        data: Sequence[Datum],
+        loss: Loss,
+        temperature: float,
+        on_progress: OnProgress | None,
+    ) -> ForwardOutput:
+        total = 0.0
+        logprobs: dict[int, tuple[float, ...]] = {}
+        for numbers in micro_batches(data):
+            batch = [data[number] for number in numbers]
+            value, rows = self._run_batch(batch, loss, temperature)
+            total += value
+            logprobs.update(zip(numbers, rows, strict=True))
+            if on_progress is not None:
+                on_progress(len(logprobs), len(data))
+        return ForwardOutput(total, tuple(logprobs[number] for number in range(len(data))))
+
+    def _run_batch(
+        self, batch: Sequence[Datum], loss: Loss, temperature: float
+    ) -> tuple[float, list[tuple[float, ...]]]:
+        """One micro-batch: log-probabilities only where the policy chose the token."""
+        tensors = _pad(batch, self.machine.device)
+        mask_BT = tensors["mask"].bool()
+        # Padding lies on the right, where causal attention never looks: no mask is needed.
+        hidden_BTC = self._body(input_ids=tensors["tokens"], use_cache=False)[0]
+        logp_N = self._logprobs(hidden_BTC[mask_BT], tensors["targets"][mask_BT], temperature)
+        logp_BT = torch.zeros_like(tensors["logprobs"]).masked_scatter(mask_BT, logp_N)
+        value = loss(logp_BT, tensors["logprobs"], tensors["advantages"], tensors["mask"])
+        if torch.is_grad_enabled():
+            torch.autograd.backward(value)
+        counts = [datum.num_actions for datum in batch]
+        rows = [tuple(row.tolist()) for row in logp_N.detach().split(counts)]  # type: ignore[no-untyped-call]
+        return float(value.detach()), rows
+
+    def _logprobs(self, hidden_NC: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
+        """Log-probabilities (N,) of the targets, some rows of logits at a time."""
+        parts = [
+            checkpoint(
+                self._head_logprobs,
+                hidden,
+                targets,
+                temperature,
+                use_reentrant=False,
+                preserve_rng_state=False,
+            )
+            for hidden, targets in zip(
+                torch.split(hidden_NC, HEAD_ROWS), torch.split(targets_N, HEAD_ROWS), strict=True
+            )
+        ]
+        return torch.cat(parts)
+
+    def _head_logprobs(self, hidden_NC: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
+        logits_NV = self._head(hidden_NC).float()
+        if temperature != 1:
+            logits_NV = logits_NV / temperature
+        logp_NV = logits_NV.log_softmax(-1)
+        logp_N: Tensor = logp_NV.gather(-1, targets_N[:, None])[:, 0]
+        return logp_N
+
+    def _trainable(self) -> list[Tensor]:
+        return [weight for weight in self.model.parameters() if weight.requires_grad]
+
+    def _prepare_optimiser(self, adam: Adam) -> torch.optim.Adam:
+        if self._optimiser is None:
+            self._optimiser = torch.optim.Adam(self._trainable())
+        for group in self._optimiser.param_groups:
+            group["lr"] = adam.learning_rate
+            group["betas"] = (adam.beta1, adam.beta2)
+            group["eps"] = adam.eps
+        return self._optimiser
+
+    def _synced_sampler(self) -> Sampler:
+        if self._sampler is None:
+            model = load_model(self._base, self.machine)
+            self._sampler = Sampler(model, self.chat.end_ids)
+        if not self._is_synced:
+            _merge_into(self._sampler.model, self.model)
+            self._is_synced = True
+        return self._sampler
+
+
+def micro_batches(data: Sequence[Datum]) -> Iterator[list[int]]:
+    """Numbers of ``data``, longest first, in batches of at most ``BATCH_TOKENS`` padded tokens.
+
+    The longest comes first so that memory that does not suffice shows at once.
+    """
+    batch: list[int] = []
+    for number in sorted(range(len(data)), key=lambda number: -len(data[number].tokens)):
+        if batch and len(data[batch[0]].tokens) * (len(batch) + 1) > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch
+
+
+def _pad(batch: Sequence[Datum], device: str) -> Mapping[str, Tensor]:
+    """All fields as (B, T), zeros on the right."""
+    length = max(len(datum.tokens) for datum in batch)
+
+    def stack(name: str, dtype: torch.dtype) -> Tensor:
+        padded = torch.zeros(len(batch), length, dtype=dtype)
+        for row, datum in enumerate(batch):
+            values = getattr(datum, name)
+            padded[row, : len(values)] = torch.tensor(values, dtype=dtype)
+        return padded.to(device)
+
+    integers = {name: stack(name, torch.long) for name in ("tokens", "targets")}
+    numbers = {name: stack(name, torch.float32) for name in ("mask", "logprobs", "advantages")}
+    return {**integers, **numbers}
+
+
+def _peft_config(lora: Lora) -> LoraConfig:
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft divides; a float is as good
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _check_rank(model: Any, lora: Lora, adapter: Path) -> None:
+    found = model.peft_config["default"]
+    if found.r != lora.rank or found.lora_alpha != lora.alpha:
+        raise UserError(
+            f"the adapter in {adapter.name} has rank {found.r} and alpha {found.lora_alpha}, "
+            f"but this run asks for {lora.rank} and {lora.alpha:g}; set both alike"
+        )
+
+
+@torch.no_grad()
+def _merge_into(sampled: Any, trained: Any) -> None:
+    """Give ``sampled`` the weights W + scale * B @ A, rounded once to its own dtype."""
+    for name, module in trained.get_base_model().named_modules():
+        if not hasattr(module, "lora_A"):
+            continue
+        delta = module.get_delta_weight("default")
+        weight = sampled.get_submodule(name).weight
+        weight.copy_(module.get_base_layer().weight.float() + delta)

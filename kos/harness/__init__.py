@@ -1,0 +1,1 @@
+"""The loop that answers a message: sample, call tools, sample again."""

@@ -1,0 +1,90 @@
+"""The sft job: supervised fine-tuning on the reference answers of the training split."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from math import ceil
+
+from kos.config import Sft
+from kos.data.rubrics import RubricTask
+from kos.engine.base import Datum
+from kos.engine.local import LocalEngine
+from kos.engine.models import Chat
+from kos.errors import UserError
+from kos.events import Job, Note, Progress, Result, Saved, StepDone
+from kos.rl.checkpoints import Checkpoints
+from kos.rl.losses import CrossEntropy
+from kos.rl.prompts import conversation, pick, read_split
+
+ADAPTER = "adapter"
+CHECKPOINT_SECONDS = 30.0
+
+
+def sft(config: Sft, job: Job) -> None:
+    """Tune an adapter and save it to ``job.folder/adapter``. Raises UserError."""
+    checkpoints = Checkpoints(job, CHECKPOINT_SECONDS)
+    engine = LocalEngine.open(
+        job.inputs["base"], checkpoints.machine(), lora=config.lora, seed=job.seed
+    )
+    job.emit(Note(engine.machine.describe()))
+    rows = _read_rows(config, job, engine.chat)
+    steps_an_epoch = ceil(len(rows) / config.batch_size)
+    num_steps = config.epochs * steps_an_epoch
+    numbers: dict[str, float] = {}
+    for step in range(checkpoints.load(engine) + 1, num_steps + 1):
+        epoch, place = divmod(step - 1, steps_an_epoch)
+        order = pick(len(rows), len(rows), step=epoch + 1, seed=job.seed)
+        chosen = order[place * config.batch_size : (place + 1) * config.batch_size]
+        numbers = _update(config, job, engine, [rows[i] for i in chosen], (step, num_steps))
+        job.emit(StepDone(step, numbers))
+        checkpoints.save(engine, step, is_last=step == num_steps)
+    engine.save_weights(job.folder / ADAPTER)
+    summary = {"rank": config.lora.rank, "alpha": config.lora.alpha, "answers": len(rows)}
+    job.emit(Saved("adapter", ADAPTER, summary))
+    job.emit(Result({**summary, **numbers}))
+
+
+def _update(
+    config: Sft, job: Job, engine: LocalEngine, batch: Sequence[Datum], place: tuple[int, int]
+) -> dict[str, float]:
+    """One optimiser step on the mean negative log-likelihood of the batch's answer tokens."""
+    began = time.monotonic()
+    step, num_steps = place
+    num_tokens = sum(datum.num_actions for datum in batch)
+
+    def tell(done: int, total: int) -> None:
+        job.emit(Progress("sft", step - 1 + done / total, num_steps, "steps"))
+
+    tell(0, 1)
+    weighted = [datum.weighted(1 / num_tokens) for datum in batch]
+    output = engine.forward_backward(weighted, CrossEntropy(), on_progress=tell)
+    norm = engine.optim_step(config.adam)["grad_norm"]
+    seconds = time.monotonic() - began
+    return {
+        "loss": output.loss,
+        "grad_norm": norm,
+        "time/train": seconds,
+        "tokens/per_second": sum(len(datum.tokens) for datum in batch) / seconds,
+    }
+
+
+def _read_rows(config: Sft, job: Job, chat: Chat) -> list[Datum]:
+    """The training split's prompts with their references, as tokens."""
+    tasks = read_split(job.inputs["dataset"], "train")
+    rows = [_datum(task, config.system_prompt, chat) for task in tasks if task.reference]
+    kept = [row for row in rows if len(row.tokens) <= config.max_length]
+    if not kept:
+        raise UserError(
+            f"of the {len(tasks)} training prompts {len(rows)} have a reference answer, and none "
+            f"fits into {config.max_length} tokens; add references, or raise max_length"
+        )
+    if len(kept) < len(rows):
+        left_out = len(rows) - len(kept)
+        job.emit(Note(f"Left out {left_out} rows of more than {config.max_length} tokens."))
+    return kept
+
+
+def _datum(task: RubricTask, system_prompt: str, chat: Chat) -> Datum:
+    prompt = chat.encode(conversation(task, system_prompt))
+    return Datum.of_answer(prompt, chat.encode_answer(task.reference), advantage=1.0)

@@ -1,0 +1,1 @@
+"""Serving a model over an OpenAI-compatible endpoint, and talking to one."""
