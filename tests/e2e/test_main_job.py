@@ -1,0 +1,110 @@
+"""The main job as an engineer does it: in a browser, from a form to a chat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import PASSWORD, Console
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+# Long enough to be stopped in the middle, on a model that does a step in a blink.
+KNOBS = {
+    "train-steps": "60",
+    "train-groups": "4",
+    "train-group_size": "4",
+    "train-checkpoint_seconds": "0",
+    "train-sampling-max_tokens": "24",
+    "train-adam-learning_rate": "0.003",
+    "sft-batch_size": "4",
+    "evaluate-sampling-max_tokens": "24",
+    "export-format-calibration_samples": "4",
+}
+SETUP = """
+from pathlib import Path
+from apps.accounts.models import Role
+from apps.accounts.services import make_user
+from apps.datasets.services import import_file
+from apps.runs.services import launch
+user = make_user("ada", {password!r}, Role.ENGINEER)
+import_file("Toy set", Path({tasks!r}), user=user)
+launch(user, "base", {{"source": {{"kind": "folder", "path": {base!r}}}}}, name="toy base")
+"""
+
+
+@pytest.fixture(scope="session")
+def prepared(console: Console, tmp_path_factory: pytest.TempPathFactory) -> Console:
+    """The console with an engineer, a toy set, and a policy of 0.2M parameters as base."""
+    from kos.data.rubrics import RubricTask
+    from tests.kos.engine import tiny
+
+    folder: Path = tmp_path_factory.mktemp("toy")
+    base = tiny.make_policy(folder / "base")
+    splits = ("train", "train", "train", "train", "test", "validation")
+    tasks = [
+        RubricTask.model_validate(task.model_dump() | {"split": splits[number % len(splits)]})
+        for number, task in enumerate(tiny.make_tasks(12))
+    ]
+    path = tiny.write_tasks(folder / "tasks.jsonl", tasks)
+    console.shell(SETUP.format(password=PASSWORD, tasks=str(path), base=str(base)))
+    return console
+
+
+def sign_in(page: Page, console: Console) -> None:
+    page.goto(f"{console.url}/")
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("navigation", name="Main")).to_be_visible()
+
+
+def wait_for_base(page: Page, console: Console) -> None:
+    page.goto(f"{console.url}/runs/1/")
+    expect(page.locator("#run-head")).to_contain_text("done", timeout=120_000)
+
+
+def start_pipeline(page: Page, console: Console) -> None:
+    page.goto(f"{console.url}/runs/new/pipeline/")
+    page.locator("[name=run-base]").select_option(index=0)
+    page.locator("[name=run-dataset]").select_option(index=0)
+    for details in page.locator("details.part").all():
+        details.evaluate("element => { element.open = true }")
+    for name, value in KNOBS.items():
+        page.locator(f"[name='{name}']").fill(value)
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#run-head")).to_contain_text("running")
+
+
+def open_stage(page: Page, name: str) -> None:
+    stage = page.locator("section[aria-label=Stages]").get_by_role("link", name=name).first
+    stage.click(timeout=180_000)
+
+
+def test_from_the_form_to_the_chat(page: Page, prepared: Console) -> None:
+    sign_in(page, prepared)
+    wait_for_base(page, prepared)
+    start_pipeline(page, prepared)
+    pipeline = page.url
+
+    open_stage(page, "Train")
+    moving = page.locator("[data-panel] [data-value]").first
+    expect(moving).not_to_have_text("\u2013", timeout=120_000)
+    before = moving.inner_text()
+    expect(moving).not_to_have_text(before, timeout=60_000)
+
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#run-head")).to_contain_text("cancelled", timeout=60_000)
+    page.get_by_role("button", name="Resume").click()
+
+    page.goto(pipeline)
+    expect(page.locator("#run-head")).to_contain_text("done", timeout=300_000)
+
+    page.goto(f"{prepared.url}/chat/new/")
+    page.locator("#composer-text").fill("What helps against a cold?")
+    page.get_by_role("button", name="Send").click()
+    answer = page.locator(".msg.assistant")
+    expect(answer.locator("[data-numbers]")).to_contain_text("tokens/s", timeout=60_000)
+    assert answer.locator("[data-answer]").inner_text().strip()
