@@ -5,63 +5,88 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('runs', '0001_initial'),
+        ("runs", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Trace',
+            name="Trace",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('attempt', models.PositiveIntegerField()),
-                ('model', models.CharField(max_length=40)),
-                ('step', models.PositiveIntegerField(default=0)),
-                ('example_id', models.CharField(max_length=120)),
-                ('sample', models.PositiveIntegerField(default=0)),
-                ('messages', models.JSONField()),
-                ('answer', models.TextField()),
-                ('thinking', models.TextField(blank=True)),
-                ('raw', models.TextField(blank=True)),
-                ('num_tokens', models.PositiveIntegerField()),
-                ('num_answer_tokens', models.PositiveIntegerField()),
-                ('stop_reason', models.CharField(max_length=20)),
-                ('score', models.FloatField(null=True)),
-                ('reward', models.FloatField(null=True)),
-                ('advantage', models.FloatField(null=True)),
-                ('components', models.JSONField(default=dict)),
-                ('flags', models.JSONField(default=list)),
-                ('error', models.TextField(blank=True)),
-                ('is_restricted', models.BooleanField(default=False)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='traces', to='runs.run')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("attempt", models.PositiveIntegerField()),
+                ("model", models.CharField(max_length=40)),
+                ("step", models.PositiveIntegerField(default=0)),
+                ("example_id", models.CharField(max_length=120)),
+                ("sample", models.PositiveIntegerField(default=0)),
+                ("messages", models.JSONField()),
+                ("answer", models.TextField()),
+                ("thinking", models.TextField(blank=True)),
+                ("raw", models.TextField(blank=True)),
+                ("num_tokens", models.PositiveIntegerField()),
+                ("num_answer_tokens", models.PositiveIntegerField()),
+                ("stop_reason", models.CharField(max_length=20)),
+                ("score", models.FloatField(null=True)),
+                ("reward", models.FloatField(null=True)),
+                ("advantage", models.FloatField(null=True)),
+                ("components", models.JSONField(default=dict)),
+                ("flags", models.JSONField(default=list)),
+                ("error", models.TextField(blank=True)),
+                ("is_restricted", models.BooleanField(default=False)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="traces",
+                        to="runs.run",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['step', 'example_id', 'sample'],
+                "ordering": ["step", "example_id", "sample"],
             },
         ),
         migrations.CreateModel(
-            name='Grade',
+            name="Grade",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveIntegerField()),
-                ('key', models.CharField(max_length=80)),
-                ('text', models.TextField()),
-                ('points', models.FloatField()),
-                ('met', models.BooleanField(null=True)),
-                ('grader', models.CharField(max_length=40)),
-                ('note', models.TextField(blank=True)),
-                ('trace', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='grades', to='traces.trace')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("position", models.PositiveIntegerField()),
+                ("key", models.CharField(max_length=80)),
+                ("text", models.TextField()),
+                ("points", models.FloatField()),
+                ("met", models.BooleanField(null=True)),
+                ("grader", models.CharField(max_length=40)),
+                ("note", models.TextField(blank=True)),
+                (
+                    "trace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="grades",
+                        to="traces.trace",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['position'],
+                "ordering": ["position"],
             },
         ),
         migrations.AddConstraint(
-            model_name='trace',
-            constraint=models.UniqueConstraint(fields=('run', 'model', 'step', 'example_id', 'sample'), name='trace_place'),
+            model_name="trace",
+            constraint=models.UniqueConstraint(
+                fields=("run", "model", "step", "example_id", "sample"), name="trace_place"
+            ),
         ),
     ]
