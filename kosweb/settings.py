@@ -56,8 +56,9 @@ HOST = environment.text("KOS_HOST", "127.0.0.1")
 PORT = environment.number("KOS_PORT", 8000)
 POSTGRES_BIN = environment.text("KOS_POSTGRES_BIN")
 # Waiting at OpenMP's barriers for a core that web or database hold costs more than a thread
-# gains, so one core is left to them.
-THREADS = environment.number("KOS_THREADS", max(1, len(os.sched_getaffinity(0)) - 1))
+# gains, so one core is left to them; of two cores the second gains 1.5 times all the same.
+CORES = len(os.sched_getaffinity(0))
+THREADS = environment.number("KOS_THREADS", CORES if CORES <= 2 else CORES - 1)
 # What the jobs of this machine's workers compute on: cpu, cuda:0, cuda:1 ...
 DEVICE = environment.text("KOS_DEVICE", "cpu")
 HEALTHBENCH = environment.text("KOS_HEALTHBENCH")

@@ -60,6 +60,11 @@ class Datum:
         return replace(self, advantages=advantages)
 
     @property
+    def prompt(self) -> tuple[int, ...]:
+        """Tokens up to the one that predicts the first action; empty without actions."""
+        return self.tokens[: self.mask.index(1) + 1] if 1 in self.mask else ()
+
+    @property
     def num_actions(self) -> int:
         """Tokens that enter the loss."""
         return sum(self.mask)

@@ -1,12 +1,13 @@
 """The engine in this process: torch and peft, on the CPU or one GPU.
 
-Shapes: ``B`` sequences, ``T`` positions, ``N`` action positions of a micro-batch, ``C`` hidden
-size, ``V`` vocabulary.
+Shapes: ``B`` sequences, ``T`` positions, ``P`` positions of a shared prefix, ``S`` = P + T,
+``N`` action positions of a micro-batch, ``C`` hidden size, ``V`` vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
+from transformers.cache_utils import DynamicCache
 
 from kos.config import Adam, Lora
 from kos.engine.base import (
@@ -25,6 +27,7 @@ from kos.engine.base import (
     Sampled,
     SamplingParams,
 )
+from kos.engine.batches import Batch, micro_batches
 from kos.engine.checkpoint import read_state, write_state
 from kos.engine.lora import lighten
 from kos.engine.machine import Machine
@@ -33,8 +36,6 @@ from kos.engine.sampling import Sampler
 from kos.errors import UserError
 from kos.rl.losses import CrossEntropy, Loss
 
-# Padded tokens of a micro-batch: bounds the memory of its activations.
-BATCH_TOKENS = 2048
 # Rows of logits held at a time: 256 x 49,152 in float32 are 50 MB.
 HEAD_ROWS = 256
 
@@ -126,8 +127,13 @@ class LocalEngine:
         return int(state["step"])
 
     def save_weights(self, folder: Path) -> None:
-        """Write the adapter as a peft folder."""
+        """Write the adapter as a peft folder; equal weights give equal bytes."""
         self.model.save_pretrained(folder)
+        config = folder / "adapter_config.json"
+        # peft writes its sets of names in any order.
+        settings = json.loads(config.read_text())
+        settings["target_modules"] = sorted(settings["target_modules"])
+        config.write_text(json.dumps(settings, indent=2, sort_keys=True))
 
     def sample(
         self,
@@ -155,31 +161,58 @@ class LocalEngine:
     ) -> ForwardOutput:
         total = 0.0
         logprobs: dict[int, tuple[float, ...]] = {}
-        for numbers in micro_batches(data):
-            batch = [data[number] for number in numbers]
+        for batch in micro_batches(data):
             value, rows = self._run_batch(batch, loss, temperature)
             total += value
-            logprobs.update(zip(numbers, rows, strict=True))
+            logprobs.update(zip(batch.numbers, rows, strict=True))
             if on_progress is not None:
                 on_progress(len(logprobs), len(data))
         return ForwardOutput(total, tuple(logprobs[number] for number in range(len(data))))
 
     def _run_batch(
-        self, batch: Sequence[Datum], loss: Loss, temperature: float
+        self, batch: Batch, loss: Loss, temperature: float
     ) -> tuple[float, list[tuple[float, ...]]]:
         """One micro-batch: log-probabilities only where the policy chose the token."""
-        tensors = _pad(batch, self.machine.device)
+        tensors = batch.pad(self.machine.device)
         mask_BT = tensors["mask"].bool()
-        # Padding lies on the right, where causal attention never looks: no mask is needed.
-        hidden_BTC = self._body(input_ids=tensors["tokens"], use_cache=False)[0]
+        hidden_BTC = self._hidden(batch.prefix, tensors["tokens"])
         logp_N = self._logprobs(hidden_BTC[mask_BT], tensors["targets"][mask_BT], temperature)
         logp_BT = torch.zeros_like(tensors["logprobs"]).masked_scatter(mask_BT, logp_N)
         value = loss(logp_BT, tensors["logprobs"], tensors["advantages"], tensors["mask"])
         if torch.is_grad_enabled():
             torch.autograd.backward(value)
-        counts = [datum.num_actions for datum in batch]
+        counts = [datum.num_actions for datum in batch.data]
         rows = [tuple(row.tolist()) for row in logp_N.detach().split(counts)]  # type: ignore[no-untyped-call]
         return float(value.detach()), rows
+
+    def _hidden(self, prefix: tuple[int, ...], tokens_BT: Tensor) -> Tensor:
+        """What predicts each target: (B, T, C), or (B, 1 + T, C) after a shared prefix.
+
+        Padding lies on the right, where causal attention never looks.
+        """
+        if not prefix:
+            hidden_BTC: Tensor = self._body(input_ids=tokens_BT, use_cache=False)[0]
+            return hidden_BTC
+        num_rows, length = tokens_BT.shape
+        cache = DynamicCache()
+        ids_1P = torch.tensor([prefix], device=tokens_BT.device)
+        last_11C = self._body(input_ids=ids_1P, past_key_values=cache, use_cache=True)[0][:, -1:]
+        if length == 0:
+            return last_11C.expand(num_rows, -1, -1)
+        layers: list[Any] = list(cache.layers)
+        for layer in layers:
+            layer.keys = layer.keys.expand(num_rows, -1, -1, -1)
+            layer.values = layer.values.expand(num_rows, -1, -1, -1)
+        places_T = torch.arange(len(prefix), len(prefix) + length, device=tokens_BT.device)
+        sees_TS = places_T[:, None] >= torch.arange(len(prefix) + length, device=places_T.device)
+        hidden_BTC = self._body(
+            input_ids=tokens_BT,
+            position_ids=places_T[None].expand(num_rows, -1),
+            attention_mask=sees_TS[None, None],
+            past_key_values=cache,
+            use_cache=True,
+        )[0]
+        return torch.cat([last_11C.expand(num_rows, -1, -1), hidden_BTC], dim=1)
 
     def _logprobs(self, hidden_NC: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
         """Log-probabilities (N,) of the targets, some rows of logits at a time."""
@@ -226,37 +259,6 @@ class LocalEngine:
             _merge_into(self._sampler.model, self.model)
             self._is_synced = True
         return self._sampler
-
-
-def micro_batches(data: Sequence[Datum]) -> Iterator[list[int]]:
-    """Numbers of ``data``, longest first, in batches of at most ``BATCH_TOKENS`` padded tokens.
-
-    The longest comes first so that memory that does not suffice shows at once.
-    """
-    batch: list[int] = []
-    for number in sorted(range(len(data)), key=lambda number: -len(data[number].tokens)):
-        if batch and len(data[batch[0]].tokens) * (len(batch) + 1) > BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch
-
-
-def _pad(batch: Sequence[Datum], device: str) -> Mapping[str, Tensor]:
-    """All fields as (B, T), zeros on the right."""
-    length = max(len(datum.tokens) for datum in batch)
-
-    def stack(name: str, dtype: torch.dtype) -> Tensor:
-        padded = torch.zeros(len(batch), length, dtype=dtype)
-        for row, datum in enumerate(batch):
-            values = getattr(datum, name)
-            padded[row, : len(values)] = torch.tensor(values, dtype=dtype)
-        return padded.to(device)
-
-    integers = {name: stack(name, torch.long) for name in ("tokens", "targets")}
-    numbers = {name: stack(name, torch.float32) for name in ("mask", "logprobs", "advantages")}
-    return {**integers, **numbers}
 
 
 def _peft_config(lora: Lora) -> LoraConfig:

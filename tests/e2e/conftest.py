@@ -31,6 +31,18 @@ FLAGS = [
 PASSWORD = "correct horse battery staple"
 
 
+SETUP = """
+from pathlib import Path
+from apps.accounts.models import Role
+from apps.accounts.services import make_user
+from apps.datasets.services import import_file
+from apps.runs.services import launch
+user = make_user("ada", {password!r}, Role.ENGINEER)
+import_file("Toy set", Path({tasks!r}), user=user)
+launch(user, "base", {{"source": {{"kind": "folder", "path": {base!r}}}}}, name="toy base")
+"""
+
+
 class Console(NamedTuple):
     """A running console and its environment, for management commands beside it."""
 
@@ -90,6 +102,25 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
 
 
 @pytest.fixture(scope="session")
+def prepared(console: Console, tmp_path_factory: pytest.TempPathFactory) -> Console:
+    """The console with an engineer, a toy set, and a policy of 0.2M parameters as base."""
+    from kos.data.rubrics import RubricTask
+    from tests.kos.engine import tiny
+
+    folder: Path = tmp_path_factory.mktemp("toy")
+    base = tiny.make_policy(folder / "base")
+    splits = ("train", "train", "train", "train", "test", "validation")
+    tasks = [
+        RubricTask.model_validate(task.model_dump() | {"split": splits[number % len(splits)]})
+        for number, task in enumerate(tiny.make_tasks(12))
+    ]
+    path = tiny.write_tasks(folder / "tasks.jsonl", tasks)
+    console.shell(SETUP.format(password=PASSWORD, tasks=str(path), base=str(base)))
+    return console
+
+
+# Not for the session: Playwright keeps an event loop running, which asyncio tests cannot have.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM:
         pytest.skip("no Chromium on this machine: install Debian's package chromium")

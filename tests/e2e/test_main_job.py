@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -23,34 +21,6 @@ KNOBS = {
     "evaluate-sampling-max_tokens": "24",
     "export-format-calibration_samples": "4",
 }
-SETUP = """
-from pathlib import Path
-from apps.accounts.models import Role
-from apps.accounts.services import make_user
-from apps.datasets.services import import_file
-from apps.runs.services import launch
-user = make_user("ada", {password!r}, Role.ENGINEER)
-import_file("Toy set", Path({tasks!r}), user=user)
-launch(user, "base", {{"source": {{"kind": "folder", "path": {base!r}}}}}, name="toy base")
-"""
-
-
-@pytest.fixture(scope="session")
-def prepared(console: Console, tmp_path_factory: pytest.TempPathFactory) -> Console:
-    """The console with an engineer, a toy set, and a policy of 0.2M parameters as base."""
-    from kos.data.rubrics import RubricTask
-    from tests.kos.engine import tiny
-
-    folder: Path = tmp_path_factory.mktemp("toy")
-    base = tiny.make_policy(folder / "base")
-    splits = ("train", "train", "train", "train", "test", "validation")
-    tasks = [
-        RubricTask.model_validate(task.model_dump() | {"split": splits[number % len(splits)]})
-        for number, task in enumerate(tiny.make_tasks(12))
-    ]
-    path = tiny.write_tasks(folder / "tasks.jsonl", tasks)
-    console.shell(SETUP.format(password=PASSWORD, tasks=str(path), base=str(base)))
-    return console
 
 
 def sign_in(page: Page, console: Console) -> None:

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from kos.config import Adam, Lora
-from kos.engine import local
+from kos.engine import batches
 from kos.engine.base import Datum, SamplingParams
-from kos.engine.local import LocalEngine, micro_batches
+from kos.engine.batches import micro_batches
+from kos.engine.local import LocalEngine
 from kos.errors import UserError
 from kos.rl.losses import Cispo, CrossEntropy
 from tests.kos.engine import tiny
@@ -30,16 +31,21 @@ def test_a_datum_predicts_each_token_from_those_before_it():
     assert found.advantages == (0.0, 0.5, 0.5)
 
 
-def test_gradients_do_not_depend_on_the_micro_batches(engine, monkeypatch):
+def test_gradients_do_not_depend_on_the_micro_batches(engine):
     data = [datum(n, advantage=n - 9) for n in (4, 9, 17, 6)]
     whole = engine.forward_backward(data, Cispo())
     expected = gradients(engine)
     engine.model.zero_grad()
-    monkeypatch.setattr(local, "BATCH_TOKENS", 1)
     parts = [engine.forward_backward([one], Cispo()) for one in data]
     assert sum(part.loss for part in parts) == pytest.approx(whole.loss, rel=1e-5)
     for found, wanted in zip(gradients(engine), expected, strict=True):
         torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_answers_of_one_token_share_their_prompt_too(engine):
+    together = engine.forward([datum(1), datum(1)], CrossEntropy())
+    alone = engine.forward([datum(1)], CrossEntropy())
+    assert together.loss == pytest.approx(2 * alone.loss, rel=1e-5)
 
 
 def test_the_loss_is_a_sum_over_tokens(engine):
@@ -48,11 +54,14 @@ def test_the_loss_is_a_sum_over_tokens(engine):
 
 
 def test_micro_batches_hold_every_datum_once(monkeypatch):
-    monkeypatch.setattr(local, "BATCH_TOKENS", 40)
-    data = [datum(n) for n in (4, 30, 17, 6, 5)]
-    batches = list(micro_batches(data))
-    assert sorted(number for batch in batches for number in batch) == [0, 1, 2, 3, 4]
-    assert batches[0] == [1]
+    monkeypatch.setattr(batches, "BATCH_TOKENS", 40)
+    other = Datum.of_answer([1, 2], [3] * 20, advantage=1.0)
+    data = [datum(4), other, datum(30), datum(17), datum(6), datum(5)]
+    found = list(micro_batches(data))
+    assert sorted(number for batch in found for number in batch.numbers) == [0, 1, 2, 3, 4, 5]
+    assert [batch.numbers for batch in found] == [(1,), (2,), (3, 4), (5, 0)]
+    assert found[0].prefix == ()
+    assert found[1].prefix == (5, 6, 7)
 
 
 def test_a_step_raises_the_likelihood_of_what_was_rewarded(engine):

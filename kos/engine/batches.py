@@ -1,0 +1,84 @@
+"""Micro-batches: sequences computed together, the prompt of a group only once.
+
+Shapes: ``B`` sequences, ``T`` positions.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kos.engine.base import Datum
+
+# Padded tokens of a micro-batch: bounds the memory of its activations.
+BATCH_TOKENS = 2048
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some data and their places in the call.
+
+    With a ``prefix`` every sequence begins with it, and only what follows is padded and
+    computed per sequence.
+    """
+
+    numbers: tuple[int, ...]
+    data: tuple[Datum, ...]
+    prefix: tuple[int, ...] = ()
+
+    def pad(self, device: str) -> Mapping[str, Tensor]:
+        """``tokens`` after the prefix (B, T); the fields per target from the prefix's last on."""
+        cut = len(self.prefix)
+        tokens = _stack([datum.tokens[cut:] for datum in self.data], torch.long)
+        first = max(0, cut - 1)
+        padded = {"tokens": tokens}
+        for name in ("targets", "mask", "logprobs", "advantages"):
+            dtype = torch.long if name == "targets" else torch.float32
+            rows = [getattr(datum, name)[first:] for datum in self.data]
+            padded[name] = _stack(rows, dtype)
+        return {name: tensor.to(device) for name, tensor in padded.items()}
+
+
+def micro_batches(data: Sequence[Datum]) -> Iterator[Batch]:
+    """``data`` in batches of at most ``BATCH_TOKENS`` padded tokens, the longest first.
+
+    Sequences with the same prompt share it; the others are batched by length.
+    """
+    by_prompt: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for number, datum in enumerate(data):
+        by_prompt[datum.prompt].append(number)
+    alone = [numbers[0] for numbers in by_prompt.values() if len(numbers) == 1]
+    yield from _cut(data, alone, ())
+    for prompt, numbers in by_prompt.items():
+        if len(numbers) > 1:
+            yield from _cut(data, numbers, prompt)
+
+
+def _cut(
+    data: Sequence[Datum], numbers: Iterable[int], prefix: tuple[int, ...]
+) -> Iterator[Batch]:
+    chosen: list[int] = []
+    for number in sorted(numbers, key=lambda number: -len(data[number].tokens)):
+        width = len(data[chosen[0]].tokens) - len(prefix) if chosen else 0
+        if chosen and len(prefix) + width * (len(chosen) + 1) > BATCH_TOKENS:
+            yield _batch(data, chosen, prefix)
+            chosen = []
+        chosen.append(number)
+    if chosen:
+        yield _batch(data, chosen, prefix)
+
+
+def _batch(data: Sequence[Datum], numbers: Sequence[int], prefix: tuple[int, ...]) -> Batch:
+    return Batch(tuple(numbers), tuple(data[number] for number in numbers), prefix)
+
+
+def _stack(rows: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
+    """Rows as (B, T), zeros on the right."""
+    padded = torch.zeros(len(rows), max(len(row) for row in rows), dtype=dtype)
+    for place, row in enumerate(rows):
+        padded[place, : len(row)] = torch.tensor(row, dtype=dtype)
+    return padded
