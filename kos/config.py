@@ -200,6 +200,7 @@ class Pipeline(JobConfig):
     merge: Merge = Merge()
     export: Export = Export()
     evaluate: Evaluate = Evaluate()
+    evaluate_benchmark: Evaluate = Evaluate(samples=1)
     deploy: Deploy = Deploy()
 
 

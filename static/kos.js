@@ -208,7 +208,7 @@
       padding: [8, 6, 0, 0],
       cursor: { sync: { key: "steps" }, points: { size: 5 } },
       scales: { x: { time: false } },
-      axes: [{ ...axis, size: 22, space: 40, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000] }, { ...axis, size: 44, space: 28, values: (plot, ticks) => ticks.map((tick) => short(tick)) }],
+      axes: [{ ...axis, size: 22, space: 40, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000] }, { ...axis, size: 56, space: 28, values: (plot, ticks) => ticks.map((tick) => short(tick)) }],
       series: [{}, ...names.map((name, place) => ({ label: words(name), stroke: colour(`--c${place + 1}`), width: 1.6, dash: DASHES[place], spanGaps: true, points: { show: (plot) => plot.data[0].length < 2 } }))],
     };
   }

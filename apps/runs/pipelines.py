@@ -52,14 +52,15 @@ def plan(pipeline: Run) -> list[Stage]:
         Stage("train", config.train, {"base": "base"}, "dataset"),
         Stage("merge", config.merge, {"base": "base", "adapter": "train"}),
         Stage("export", config.export, {"merged": "merge", "base": "base"}, "dataset"),
-        Stage("evaluate", config.evaluate, models, "dataset"),
+        Stage("evaluate", config.evaluate, dict(models), "dataset"),
         Stage("deploy", config.deploy, {"model": "export"}),
     ]
     if config.warm_start:
-        models["warm_start"] = stages[0].sources["adapter"] = "sft"
+        stages[0].sources["adapter"] = "sft"
+        stages[3].sources["warm_start"] = "sft"
         stages.insert(0, Stage("sft", config.sft, {"base": "base"}, "dataset"))
     if pipeline.benchmark is not None:
-        second = Stage("evaluate_benchmark", config.evaluate, models, "benchmark")
+        second = Stage("evaluate_benchmark", config.evaluate_benchmark, models, "benchmark")
         stages.insert(-1, second)
     return stages
 

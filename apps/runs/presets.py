@@ -42,7 +42,7 @@ PRESETS: dict[str, Preset] = {
         {
             "sft": {"epochs": 1, "batch_size": 4, "adam": {"learning_rate": 2e-3}},
             "train": {
-                "steps": 6,
+                "steps": 5,
                 "groups": 4,
                 "group_size": 8,
                 "substeps": 2,
@@ -52,6 +52,7 @@ PRESETS: dict[str, Preset] = {
             },
             "export": {"format": {"kind": "nvfp4", "calibration_samples": 32}},
             "evaluate": {"samples": 2, "sampling": {"max_tokens": 208, "temperature": 0.7}},
+            "evaluate_benchmark": {"samples": 1, "sampling": {"max_tokens": 160}},
             "deploy": {"name": "kos-demo"},
         },
     ),

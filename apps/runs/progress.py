@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -30,7 +31,8 @@ class Bar(NamedTuple):
             return ""
         if self.unit == "bytes":
             return f"{filesizeformat(self.done)} of {filesizeformat(self.total)}"
-        return f"{self.done:.0f} of {self.total:.0f} {self.unit}"
+        # What is begun is not done: 3.6 steps are 3.
+        return f"{math.floor(self.done)} of {self.total:.0f} {self.unit}"
 
     @property
     def percent(self) -> int:
