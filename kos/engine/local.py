@@ -196,7 +196,8 @@ class LocalEngine:
         num_rows, length = tokens_BT.shape
         cache = DynamicCache()
         ids_1P = torch.tensor([prefix], device=tokens_BT.device)
-        last_11C = self._body(input_ids=ids_1P, past_key_values=cache, use_cache=True)[0][:, -1:]
+        read_1PC: Tensor = self._body(input_ids=ids_1P, past_key_values=cache, use_cache=True)[0]
+        last_11C = read_1PC[:, -1:]
         if length == 0:
             return last_11C.expand(num_rows, -1, -1)
         layers: list[Any] = list(cache.layers)

@@ -29,7 +29,7 @@ class Nvfp4(ExportFormat):
     """NVFP4: 4-bit floats in blocks of 16, by nvidia-modelopt.
 
     Weights and activations of what ``quantise`` names; the rest and the KV cache stay in BF16.
-    Source: blog section on serving Kos-1; modelopt's own ``nvfp4_omlp_only`` is the closest preset
+    Source: Kos-1 Experimental, its part on serving; modelopt's own ``nvfp4_omlp_only`` is the closest preset
     but also takes shared experts.
     """
 
