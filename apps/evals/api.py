@@ -29,7 +29,7 @@ def list_reports(request: HttpRequest, limit: int = 50) -> list[ReportOut]:
     return [_out(artifact) for artifact in found]
 
 
-@router.get("/{pk}/", response=ReportOut)
+@router.get("/{int:pk}", response=ReportOut)
 def get_report(request: HttpRequest, pk: int) -> ReportOut:
     return _out(get_object_or_404(reports.visible_to(require_reader(request)), pk=pk))
 

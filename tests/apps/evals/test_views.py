@@ -57,7 +57,7 @@ def test_the_report_says_what_the_step_changed(reviewer: Any, report: Artifact) 
 
 
 def test_the_api_gives_the_report(engineer: Any, report: Artifact) -> None:
-    body = engineer.get(f"/api/evals/{report.pk}/").json()
+    body = engineer.get(f"/api/evals/{report.pk}").json()
     assert body["report"]["models"][1]["value"] == 0.75
 
 
