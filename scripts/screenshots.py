@@ -28,7 +28,7 @@ PLAIN = {
     "deployments": "/deployments/",
     "evals": "/evals/",
     "chats": "/chat/",
-    "traces": "/traces/",
+    "traces": "/traces/?model=policy",
     "tokens": "/tokens/",
 }
 # Pages of one thing: the list they are linked from, and what their link begins with.
@@ -38,7 +38,7 @@ LINKED = {
     "deployment": ("/deployments/", "/deployments/"),
     "eval": ("/evals/", "/evals/"),
     "chat": ("/chat/", "/chat/"),
-    "trace": ("/traces/", "/traces/"),
+    "trace": ("/traces/?model=policy", "/traces/"),
 }
 
 
@@ -101,7 +101,10 @@ def pages(page: Page, url: str) -> Iterator[tuple[str, str]]:
         page.goto(f"{url}{listing}")
         links = page.locator(f"main table a[href^='{start}']").all()
         hrefs = [link.get_attribute("href") or "" for link in links]
-        chosen = next((href for href in hrefs if href.rstrip("/").split("/")[-1].isdecimal()), "")
+        # The oldest: the sample set comes before any benchmark, whose rows stay out of pictures.
+        chosen = next(
+            (href for href in reversed(hrefs) if href.rstrip("/").split("/")[-1].isdecimal()), ""
+        )
         if chosen:
             yield label, chosen
         else:

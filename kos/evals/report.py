@@ -189,7 +189,7 @@ def _model_line(row: Mapping[str, Any]) -> str:
 def _comparison_line(row: Mapping[str, Any]) -> str:
     return (
         f"| {row['baseline']} to {row['candidate']} | {row['mean']:+.3f} | {row['low']:+.3f} to "
-        f"{row['high']:+.3f} | {row['p']:.3f} | {row['wins']} / {row['ties']} / {row['losses']} |"
+        f"{row['high']:+.3f} | {_p_value(row['p'])} | {row['wins']} / {row['ties']} / {row['losses']} |"
     )
 
 
@@ -202,6 +202,10 @@ def _slice_lines(report: Report) -> list[str]:
         values = " | ".join(_number(row["value"]) for row in rows)
         lines.append(f"| {name} | {values} | {rows[0]['num_prompts']} |")
     return lines
+
+
+def _p_value(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _number(value: float | None) -> str:
