@@ -48,7 +48,7 @@ def find_base() -> Artifact | None:
 
 def launch_base() -> Run:
     config = ImportBase()
-    return services.launch(_owner(), "base", config, name=type(config.source).label())
+    return services.launch(_owner(), "base", config, name="SmolLM2-135M")
 
 
 def follow(run: Run) -> Iterator[list[StageView]]:
