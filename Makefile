@@ -1,6 +1,7 @@
 # make demo   the console, and in it the whole main job on the sample data
 # make up     the console
 # make test   all tests
+# make web    the tests of the web alone, in an environment without torch
 # make check  linters, types, contracts
 # make vllm   add vLLM (CUDA where there is a GPU, else CPU)
 # make lock   resolve the requirements anew
@@ -11,7 +12,7 @@ BIN := .venv/bin
 # uv does not read pip's setting; without it, it misses wheels that lie at hand.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: demo up test check vllm lock clean
+.PHONY: demo up test web check vllm lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.train
@@ -21,6 +22,9 @@ up: .venv/.train
 	$(BIN)/python manage.py up
 
 test: .venv/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+web: .venv/.dev
 	$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/.test

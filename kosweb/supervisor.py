@@ -53,7 +53,8 @@ class Supervisor:
 
     def __enter__(self) -> Self:
         self.lock = take_lock(settings.VAR / "up.lock", self.address)
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        # SIGINT as well: a shell that starts us in the background leaves it ignored.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
         return self
 

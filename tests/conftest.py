@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from django.test import Client
 
 from apps.accounts.models import Role, User
 from tests import factories
+
+# The web and its tests install in seconds without torch; what needs torch is left out then.
+HEAVY = ("e2e", "kos/engine", "kos/rl", "kos/weights", "kos/serving")
+collect_ignore = [] if find_spec("torch") else list(HEAVY)
 
 
 class Persona(Client):
