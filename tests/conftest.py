@@ -13,7 +13,7 @@ from apps.accounts.models import Role, User
 from tests import factories
 
 # The web and its tests install in seconds without torch; what needs torch is left out then.
-HEAVY = ("e2e", "kos/engine", "kos/rl", "kos/weights", "kos/serving")
+HEAVY = ("e2e", "kos/engine", "kos/rl", "kos/weights", "kos/serving", "kos/evals/test_run.py")
 collect_ignore = [] if find_spec("torch") else list(HEAVY)
 
 

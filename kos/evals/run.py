@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pydantic import TypeAdapter
 
 from kos.chat.parse import split_thinking
 from kos.config import Evaluate
-from kos.data.readers import read_file
+from kos.data.prompts import conversation, read_split
 from kos.data.rubrics import RubricTask
 from kos.engine.base import Sampled, SamplingParams
 from kos.engine.machine import Machine, probe
@@ -25,6 +24,7 @@ from kos.evals import report
 from kos.evals.detectors import flags
 from kos.evals.report import MODELS
 from kos.events import Job, Note, Progress, Result, RolloutDone, Saved, to_json
+from kos.files import replace_when_whole
 from kos.grading.score import grade, raw_score, screening_score
 from kos.weights.folders import loadable
 
@@ -76,10 +76,7 @@ def evaluate(config: Evaluate, job: Job) -> None:
 
 
 def _tasks(config: Evaluate, path: Path) -> list[RubricTask]:
-    tasks = [task for task in read_file(path).tasks if task.split == config.split]
-    if not tasks:
-        raise UserError(f"the dataset has no prompt in its {config.split} split; choose another")
-    return tasks[: config.max_prompts or None]
+    return read_split(path, config.split)[: config.max_prompts or None]
 
 
 def _answers(
@@ -105,13 +102,8 @@ def _answers(
 
 
 def _keep(path: Path, answers: Sequence[RolloutDone]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump([to_json(answer) for answer in answers], file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    with replace_when_whole(path) as file:
+        file.write(json.dumps([to_json(answer) for answer in answers]).encode())
 
 
 def _ask(
@@ -151,8 +143,7 @@ def _ask(
 
 
 def _messages(config: Evaluate, task: RubricTask) -> tuple[dict[str, str], ...]:
-    system = {"role": "system", "content": config.system_prompt}
-    return (system, *(turn.model_dump() for turn in task.messages))
+    return tuple(conversation(task, config.system_prompt))
 
 
 def _graded(

@@ -8,12 +8,12 @@ from itertools import pairwise
 from typing import Protocol
 
 from kos.chat.parse import split_thinking
+from kos.data.prompts import conversation
 from kos.data.rubrics import RubricTask
 from kos.engine.base import Datum, Sampled
 from kos.events import ItemGrade, RolloutDone
 from kos.grading.score import grade, unit_score
 from kos.rl.advantages import are_equal, centre
-from kos.rl.prompts import conversation
 from kos.rl.rewards import Reward
 
 

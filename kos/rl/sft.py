@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from math import ceil
 
 from kos.config import Sft
+from kos.data.prompts import conversation, read_split
 from kos.data.rubrics import RubricTask
 from kos.engine.base import Datum
 from kos.engine.local import LocalEngine
@@ -15,7 +16,7 @@ from kos.errors import UserError
 from kos.events import Job, Note, Progress, Result, Saved, StepDone
 from kos.rl.checkpoints import Checkpoints
 from kos.rl.losses import CrossEntropy
-from kos.rl.prompts import conversation, pick, read_split
+from kos.rl.prompts import pick
 
 ADAPTER = "adapter"
 CHECKPOINT_SECONDS = 30.0

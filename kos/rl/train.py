@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 
 from kos.config import Train
+from kos.data.prompts import conversation, read_split
 from kos.data.rubrics import RubricTask
 from kos.engine.base import Datum, SamplingParams
 from kos.engine.local import LocalEngine
@@ -19,7 +20,7 @@ from kos.errors import UserError
 from kos.events import Job, Note, Progress, Result, Saved, StepDone
 from kos.rl import metrics
 from kos.rl.checkpoints import Checkpoints
-from kos.rl.prompts import conversation, gradable, pick, read_split
+from kos.rl.prompts import gradable, pick
 from kos.rl.rollouts import Group, assess, compare, event, split_substeps
 
 ADAPTER = "adapter"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kos.data.prompts import with_system
 from kos.data.readers import read_file
 from kos.engine.models import Chat
 from kos.errors import UserError
@@ -30,8 +31,9 @@ def encode(
     chat: Chat, prompts: Sequence[Prompt], *, system_prompt: str, max_length: int
 ) -> list[list[int]]:
     """Token ids of each prompt under the chat template; a longer one keeps its end."""
-    system = {"role": "system", "content": system_prompt}
-    return [chat.encode([system, *messages])[-max_length:] for messages in prompts]
+    return [
+        chat.encode(with_system(messages, system_prompt))[-max_length:] for messages in prompts
+    ]
 
 
 def batches(rows: Sequence[Sequence[int]], size: int) -> Iterator[Tensor]:

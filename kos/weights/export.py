@@ -19,11 +19,11 @@ from kos.engine.models import Chat
 from kos.errors import UserError
 from kos.events import Job, Note, Progress, Saved
 from kos.weights import calibration, nvfp4, shards, survival, twin
+from kos.weights.folders import TWIN
 from kos.weights.quantised import Inventory, Nvfp4Folder
 from kos.weights.text import Checkpoint
 
 FOLDER = "quantised"
-TWIN = "twin"
 SAMPLED = 8
 
 

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from kos.data.prompts import conversation
 from kos.data.rubrics import Check, RubricItem
 from kos.engine.base import Sampled
 from kos.rl.advantages import centre
-from kos.rl.prompts import conversation, gradable, pick
+from kos.rl.prompts import gradable, pick
 from kos.rl.rewards import RubricOnly
 from kos.rl.rollouts import assess, compare, split_substeps
 from tests.kos.engine.tiny import make_tasks
