@@ -54,6 +54,19 @@ class Datum:
             advantages=(0.0,) * before + (advantage,) * after,
         )
 
+    @classmethod
+    def of_turns(cls, turns: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Datum:
+        """Several answers in one sequence: pairs of what is read next and what is said to it."""
+        full: list[int] = []
+        said: list[int] = []
+        for read, answer in turns:
+            full += [*read, *answer]
+            said += [0] * len(read) + [1] * len(answer)
+        weights = tuple(map(float, said[1:]))
+        return cls(
+            tuple(full[:-1]), tuple(full[1:]), tuple(said[1:]), (0.0,) * len(weights), weights
+        )
+
     def weighted(self, factor: float) -> Datum:
         """The same sequence with its advantages times ``factor``."""
         advantages = tuple(factor * advantage for advantage in self.advantages)

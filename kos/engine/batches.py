@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from kos.engine.base import Datum
 
 # Padded tokens of a micro-batch: bounds the memory of its activations.
 BATCH_TOKENS = 2048
+# Different prompts share their beginning from this length on, say tool declarations.
+MIN_SHARED_TOKENS = 128
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class Batch:
     numbers: tuple[int, ...]
     data: tuple[Datum, ...]
     prefix: tuple[int, ...] = ()
+
+    def with_whole_answers(self) -> Batch:
+        """The same batch, its prefix short enough that all that predicts an answer comes after."""
+        cut = min([len(self.prefix), *(len(datum.prompt) - 1 for datum in self.data)])
+        return replace(self, prefix=self.prefix[: max(0, cut)])
 
     def pad(self, device: str) -> Mapping[str, Tensor]:
         """``tokens`` after the prefix (B, T); the fields per target from the prefix's last on."""
@@ -46,13 +53,14 @@ class Batch:
 def micro_batches(data: Sequence[Datum]) -> Iterator[Batch]:
     """``data`` in batches of at most ``BATCH_TOKENS`` padded tokens, the longest first.
 
-    Sequences with the same prompt share it; the others are batched by length.
+    Sequences with the same prompt share it; the others are batched by length, with what all
+    their prompts begin with computed once.
     """
     by_prompt: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for number, datum in enumerate(data):
         by_prompt[datum.prompt].append(number)
     alone = [numbers[0] for numbers in by_prompt.values() if len(numbers) == 1]
-    yield from _cut(data, alone, ())
+    yield from _cut(data, alone, _common(data, alone))
     for prompt, numbers in by_prompt.items():
         if len(numbers) > 1:
             yield from _cut(data, numbers, prompt)
@@ -70,6 +78,18 @@ def _cut(
         chosen.append(number)
     if chosen:
         yield _batch(data, chosen, prefix)
+
+
+def _common(data: Sequence[Datum], numbers: Sequence[int]) -> tuple[int, ...]:
+    """What the prompts of ``numbers`` begin with; () when it is too short to matter."""
+    if len(numbers) < 2:
+        return ()
+    prompts = [data[number].prompt for number in numbers]
+    # The common beginning of the smallest and the greatest is that of all.
+    first, last = min(prompts), max(prompts)
+    length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), None)
+    shared = first[: min(len(first), len(last)) if length is None else length]
+    return shared if len(shared) >= MIN_SHARED_TOKENS else ()
 
 
 def _batch(data: Sequence[Datum], numbers: Sequence[int], prefix: tuple[int, ...]) -> Batch:

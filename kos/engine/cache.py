@@ -36,6 +36,20 @@ class Prefix:
         """Tokens of the prompt."""
         return self.keys_NHSD.shape[2]
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory it holds."""
+        return self.keys_NHSD.nbytes + self.values_NHSD.nbytes
+
+    def to_cache(self, length: int) -> DynamicCache:
+        """Its first ``length`` tokens as the past of a prefill with one row."""
+        cache = DynamicCache()
+        for layer, (keys_HSD, values_HSD) in enumerate(
+            zip(self.keys_NHSD, self.values_NHSD, strict=True)
+        ):
+            cache.update(keys_HSD[None, :, :length], values_HSD[None, :, :length], layer)
+        return cache
+
 
 class RowCache(Cache):
     """Rows of keys and values that a decode step extends by one token each.
@@ -59,6 +73,23 @@ class RowCache(Cache):
         """Begin ``row`` with a prompt."""
         self._keys_NRHSD[:, row, :, : prefix.length] = prefix.keys_NHSD
         self._values_NRHSD[:, row, :, : prefix.length] = prefix.values_NHSD
+
+    def read(self, row: int, length: int) -> Prefix:
+        """A copy of the first ``length`` slots of a row."""
+        return Prefix(
+            self._keys_NRHSD[:, row, :, :length].clone(),
+            self._values_NRHSD[:, row, :, :length].clone(),
+        )
+
+    def grow(self, *, num_rows: int, num_slots: int) -> None:
+        """Make room for so many rows and slots at least; what is there stays."""
+        _, rows, _, slots, _ = self._keys_NRHSD.shape
+        if num_rows <= rows and num_slots <= slots:
+            return
+        num_rows, num_slots = max(num_rows, rows), max(num_slots, slots)
+        self._keys_NRHSD = _grown(self._keys_NRHSD, num_rows, num_slots)
+        self._values_NRHSD = _grown(self._values_NRHSD, num_rows, num_slots)
+        self._rows_R = torch.arange(num_rows, device=self._keys_NRHSD.device)
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first ``length`` slots of one row over another."""
@@ -91,6 +122,13 @@ class RowCache(Cache):
         return self._num_slots
 
 
+def _grown(tensor_NRHSD: Tensor, num_rows: int, num_slots: int) -> Tensor:
+    num_layers, rows, num_heads, slots, size = tensor_NRHSD.shape
+    grown = tensor_NRHSD.new_zeros(num_layers, num_rows, num_heads, num_slots, size)
+    grown[:, :rows, :, :slots] = tensor_NRHSD
+    return grown
+
+
 def attend(
     module: Any,
     query: Tensor,
@@ -103,7 +141,8 @@ def attend(
     """Attention that never repeats keys for their query heads. Registered with transformers.
 
     Shapes (B, heads, T, D); returns (B, T, heads, D). One query token: the query heads that
-    share a key head become its query positions. Several: causal, no padding on the left.
+    share a key head become its query positions. Several: causal unless a mask (B, 1, T, S) says
+    more; no padding on the left.
     """
     num_rows, num_heads, num_tokens, _size = query.shape
     num_key_heads = key.shape[1]
@@ -114,7 +153,7 @@ def attend(
         key,
         value,
         attn_mask=attention_mask,
-        is_causal=num_tokens > 1,
+        is_causal=num_tokens > 1 and attention_mask is None,
         scale=scaling,
         enable_gqa=num_tokens > 1 and num_key_heads != num_heads,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -40,6 +40,13 @@ from kos.rl.losses import CrossEntropy, Loss
 HEAD_ROWS = 256
 
 
+class Read(NamedTuple):
+    """A prefix that was read: its last hidden state, and keys and values by layer (1, H, P, D)."""
+
+    last_11C: Tensor
+    layers: list[tuple[Tensor, Tensor]]
+
+
 class LocalEngine:
     """One LoRA policy and its sampler. The base is frozen in the machine's dtype."""
 
@@ -47,7 +54,15 @@ class LocalEngine:
         {"lora", "sample", "forward", "custom_loss", "prompt_logprobs"}
     )
 
-    def __init__(self, model: Any, chat: Chat, machine: Machine, base: Path) -> None:
+    def __init__(
+        self,
+        model: Any,
+        chat: Chat,
+        machine: Machine,
+        base: Path,
+        *,
+        is_prefix_frozen: bool = False,
+    ) -> None:
         self.model = model
         self.chat = chat
         self.machine = machine
@@ -57,14 +72,25 @@ class LocalEngine:
         self._optimiser: torch.optim.Adam | None = None
         self._sampler: Sampler | None = None
         self._is_synced = False
+        self._is_prefix_frozen = is_prefix_frozen
+        self._read_prefix: tuple[tuple[int, ...], Read] | None = None
 
     @classmethod
     def open(
-        cls, base: Path, machine: Machine, *, lora: Lora, seed: int, adapter: Path | None = None
+        cls,
+        base: Path,
+        machine: Machine,
+        *,
+        lora: Lora,
+        seed: int,
+        adapter: Path | None = None,
+        is_prefix_frozen: bool = False,
     ) -> LocalEngine:
         """Load ``base`` with a new adapter on all its linear layers, or with ``adapter``.
 
-        Raises UserError when the adapter's rank is not the one asked for.
+        With ``is_prefix_frozen`` no gradient flows through what the prompts of a micro-batch
+        share: it is read once for each state of the weights. Raises UserError when the
+        adapter's rank is not the one asked for.
         """
         model = load_model(base, machine.use())
         if adapter is None:
@@ -74,7 +100,8 @@ class LocalEngine:
             model = PeftModel.from_pretrained(model, adapter, is_trainable=True)
             _check_rank(model, lora, adapter)
         lighten(model)
-        return cls(model, Chat.load(base), machine, base)
+        chat = Chat.load(base)
+        return cls(model, chat, machine, base, is_prefix_frozen=is_prefix_frozen)
 
     def forward(
         self, data: Sequence[Datum], loss: Loss, *, temperature: float = 1.0
@@ -102,7 +129,7 @@ class LocalEngine:
         optimiser = self._prepare_optimiser(adam)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        self._is_synced = False
+        self._forget()
         return {"grad_norm": float(norm)}
 
     def save_state(self, path: Path, *, step: int) -> None:
@@ -123,7 +150,7 @@ class LocalEngine:
         self._optimiser = None
         if state["optimiser"] is not None:
             self._prepare_optimiser(Adam()).load_state_dict(state["optimiser"])
-        self._is_synced = False
+        self._forget()
         return int(state["step"])
 
     def save_weights(self, folder: Path) -> None:
@@ -173,6 +200,8 @@ class LocalEngine:
         self, batch: Batch, loss: Loss, temperature: float
     ) -> tuple[float, list[tuple[float, ...]]]:
         """One micro-batch: log-probabilities only where the policy chose the token."""
+        if self._is_prefix_frozen:
+            batch = batch.with_whole_answers()
         tensors = batch.pad(self.machine.device)
         mask_BT = tensors["mask"].bool()
         hidden_BTC = self._hidden(batch.prefix, tensors["tokens"])
@@ -194,16 +223,13 @@ class LocalEngine:
             hidden_BTC: Tensor = self._body(input_ids=tokens_BT, use_cache=False)[0]
             return hidden_BTC
         num_rows, length = tokens_BT.shape
-        cache = DynamicCache()
-        ids_1P = torch.tensor([prefix], device=tokens_BT.device)
-        read_1PC: Tensor = self._body(input_ids=ids_1P, past_key_values=cache, use_cache=True)[0]
-        last_11C = read_1PC[:, -1:]
+        read = self._read(prefix)
         if length == 0:
-            return last_11C.expand(num_rows, -1, -1)
-        layers: list[Any] = list(cache.layers)
-        for layer in layers:
-            layer.keys = layer.keys.expand(num_rows, -1, -1, -1)
-            layer.values = layer.values.expand(num_rows, -1, -1, -1)
+            return read.last_11C.expand(num_rows, -1, -1)
+        cache = DynamicCache()
+        for layer, (keys, values) in enumerate(read.layers):
+            keys, values = (each.expand(num_rows, -1, -1, -1) for each in (keys, values))
+            cache.update(keys, values, layer)
         places_T = torch.arange(len(prefix), len(prefix) + length, device=tokens_BT.device)
         sees_TS = places_T[:, None] >= torch.arange(len(prefix) + length, device=places_T.device)
         hidden_BTC = self._body(
@@ -213,7 +239,23 @@ class LocalEngine:
             past_key_values=cache,
             use_cache=True,
         )[0]
-        return torch.cat([last_11C.expand(num_rows, -1, -1), hidden_BTC], dim=1)
+        return torch.cat([read.last_11C.expand(num_rows, -1, -1), hidden_BTC], dim=1)
+
+    def _read(self, prefix: tuple[int, ...]) -> Read:
+        """The shared beginning: what it leaves for the sequences that follow."""
+        if self._read_prefix is not None and self._read_prefix[0] == prefix:
+            return self._read_prefix[1]
+        cache = DynamicCache()
+        ids_1P = torch.tensor([prefix], device=self.machine.device)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._is_prefix_frozen):
+            read_1PC: Tensor = self._body(input_ids=ids_1P, past_key_values=cache, use_cache=True)[
+                0
+            ]
+        layers: list[Any] = list(cache.layers)
+        read = Read(read_1PC[:, -1:], [(layer.keys, layer.values) for layer in layers])
+        if self._is_prefix_frozen:
+            self._read_prefix = (prefix, read)
+        return read
 
     def _logprobs(self, hidden_NC: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
         """Log-probabilities (N,) of the targets, some rows of logits at a time."""
@@ -239,6 +281,11 @@ class LocalEngine:
         logp_NV = logits_NV.log_softmax(-1)
         logp_N: Tensor = logp_NV.gather(-1, targets_N[:, None])[:, 0]
         return logp_N
+
+    def _forget(self) -> None:
+        """The weights have changed: what was computed from them is stale."""
+        self._is_synced = False
+        self._read_prefix = None
 
     def _trainable(self) -> list[Tensor]:
         return [weight for weight in self.model.parameters() if weight.requires_grad]

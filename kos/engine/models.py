@@ -50,9 +50,13 @@ class Chat:
 
     def encode(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
         """Tokens of the conversation, up to where the assistant's answer begins."""
-        prompt = self.tokenizer.apply_chat_template(
+        prompt: str = self.tokenizer.apply_chat_template(
             [dict(message) for message in messages], tokenize=False, add_generation_prompt=True
         )
+        return self.tokenize(prompt)
+
+    def tokenize(self, prompt: str) -> list[int]:
+        """Tokens of a prompt rendered elsewhere; the template's markers become their tokens."""
         ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False)
         return ids
 

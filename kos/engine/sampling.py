@@ -107,6 +107,23 @@ class Sampler:
             for row, prompt in enumerate(prompts)
         ]
 
+    def read_on(self, prompt: Sequence[int], known: Prefix | None, length: int) -> Start:
+        """Read a prompt whose first ``length`` tokens lie in ``known`` already."""
+        if known is None or length == 0:
+            return self.prefill([prompt])[0]
+        places_T = torch.arange(length, len(prompt), device=self._device)
+        sees_TS = places_T[:, None] >= torch.arange(len(prompt), device=self._device)
+        cache = known.to_cache(length)
+        hidden_1TC = self._body(
+            input_ids=self.tensor(prompt[length:])[None],
+            position_ids=places_T[None],
+            attention_mask=sees_TS[None, None],
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        logits_V = self._head(hidden_1TC[0, -1:]).float()[0]
+        return Start(Prefix.cut(cache, 0, len(prompt)), logits_V)
+
     def extend(self, last_B: Tensor, slots_B: Tensor, cache: RowCache) -> Tensor:
         """Logits (B, V) after one more token in each row."""
         mask_B11S = cache.place(slots_B)

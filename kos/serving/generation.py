@@ -1,36 +1,42 @@
-"""One thread for the model, many answers in turn: each gets a token, then the next one does."""
+"""One thread for the model, many answers at a time: every step gives each of them a token."""
 
 from __future__ import annotations
 
 import asyncio
 import queue
 import threading
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kos.engine.base import SamplingParams
 from kos.errors import UserError
 from kos.serving.tokens import Detokeniser, TokenModel
 
-# More at once would only make each of them slower: one thread computes them all.
-MAX_ACTIVE = 8
+# A step with this many rows takes little longer than one with a single row, as the weights
+# are read once for all; more rows would let a long prompt's reading delay too many answers.
+MAX_ACTIVE = 16
 
 
 @dataclass(frozen=True)
 class Started:
     """The prompt was read."""
 
-    num_prompt_tokens: int
+    prompt_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Text:
-    """Some characters of the answer; ``num_tokens`` so far."""
+    """Some characters of the answer, and the tokens that were drawn for them.
+
+    A token may come before its text: characters can span tokens, and what may be the beginning
+    of a stop string waits.
+    """
 
     text: str
-    num_tokens: int
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,13 +60,15 @@ GenerationEvent = Started | Text | Ended | Refused
 
 @dataclass(eq=False)
 class Generation:
-    """One answer in the making. Made in the event loop, worked on in the model's thread."""
+    """One answer in the making. Made in the event loop, worked on in the model's thread.
 
-    messages: Sequence[Mapping[str, Any]]
-    max_tokens: int
-    temperature: float
-    top_p: float
-    seed: int
+    ``prompt`` is a conversation for the model's own template, or a text rendered elsewhere. The
+    answer ends before the first of the ``stop`` strings.
+    """
+
+    prompt: Sequence[Mapping[str, Any]] | str
+    params: SamplingParams
+    stop: tuple[str, ...] = ()
     events: asyncio.Queue[GenerationEvent] = field(default_factory=asyncio.Queue)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _cancelled: threading.Event = field(default_factory=threading.Event)
@@ -112,60 +120,59 @@ class ModelThread:
         self._executor.shutdown(wait=True)
 
     def _run(self) -> None:
-        active: deque[tuple[Generation, Iterator[None]]] = deque()
+        active: dict[Hashable, Writer] = {}
         try:
             while self._take_waiting(active):
-                generation, steps = active[0]
-                if generation.is_cancelled or next(steps, _OVER) is _OVER:
-                    active.popleft()
-                else:
-                    active.rotate(-1)
+                for handle, writer in [*active.items()]:
+                    if writer.generation.is_cancelled:
+                        self._end(active, handle)
+                for handle, token, logprob in self._model.step() if active else ():
+                    if active[handle].take(token, logprob):
+                        self._end(active, handle)
         finally:
             # What is left is told the truth, whether the server stops or the model failed.
+            left = [writer.generation for writer in active.values()]
             while not self._waiting.empty():
-                if left := self._waiting.get():
-                    active.append((left, iter(())))
-            for generation, _ in active:
+                left += filter(None, [self._waiting.get()])
+            for generation in left:
                 generation.tell(Refused("The model server stopped.", is_users_fault=False))
 
-    def _take_waiting(self, active: deque[tuple[Generation, Iterator[None]]]) -> bool:
+    def _take_waiting(self, active: dict[Hashable, Writer]) -> bool:
         """Begin what waits, as far as there is room; False when the thread shall end."""
         while len(active) < MAX_ACTIVE and (not active or not self._waiting.empty()):
             generation = self._waiting.get()
             if generation is None:
                 return False
-            active.append((generation, self._answer(generation)))
+            if not generation.is_cancelled:
+                self._begin(active, generation)
         return True
 
-    def _answer(self, generation: Generation) -> Iterator[None]:
-        """Make the answer, pausing after every token."""
+    def _begin(self, active: dict[Hashable, Writer], generation: Generation) -> None:
         try:
-            prompt = self._model.encode(generation.messages)
-            max_tokens = min(generation.max_tokens, self._room(len(prompt)))
+            prompt = self._read(generation.prompt)
+            params = generation.params
+            room = min(params.max_tokens, self._room(len(prompt)))
         except UserError as error:
             generation.tell(Refused(str(error)))
             return
-        generation.tell(Started(len(prompt)))
-        text = Detokeniser(self._model.decode)
-        num_tokens = 0
-        finish_reason = "length"
-        for token in self._model.stream(
-            prompt,
-            max_tokens=max_tokens,
-            temperature=generation.temperature,
-            top_p=generation.top_p,
-            seed=generation.seed,
-        ):
-            if token in self._model.end_ids:
-                finish_reason = "stop"
-                break
-            num_tokens += 1
-            generation.tell(Text(text.feed(token), num_tokens))
-            if num_tokens == max_tokens:
-                break
-            yield None
-        generation.tell(Text(text.close(), num_tokens))
-        generation.tell(Ended(finish_reason, num_tokens))
+        # On the list before the model sees it: a model that fails must not leave it waiting.
+        active[generation] = writer = Writer(generation, self._model, room)
+        handle = self._model.begin(prompt, replace(params, max_tokens=room))
+        del active[generation]
+        active[handle] = writer
+        generation.tell(Started(tuple(prompt)))
+
+    def _end(self, active: dict[Hashable, Writer], handle: Hashable) -> None:
+        self._model.end(handle)
+        del active[handle]
+
+    def _read(self, prompt: Sequence[Mapping[str, Any]] | str) -> list[int]:
+        ids = (
+            self._model.tokenize(prompt) if isinstance(prompt, str) else self._model.encode(prompt)
+        )
+        if not ids:
+            raise UserError("The prompt is empty. Send some text.")
+        return ids
 
     def _room(self, num_prompt_tokens: int) -> int:
         room = self._max_context - num_prompt_tokens
@@ -178,4 +185,65 @@ class ModelThread:
         return room
 
 
-_OVER = object()
+class Writer:
+    """Turns the tokens of one answer into its events. ``room`` is its length at most."""
+
+    def __init__(self, generation: Generation, model: TokenModel, room: int) -> None:
+        self.generation = generation
+        self._end_ids = model.end_ids
+        self._room = room
+        self._text = Detokeniser(model.decode)
+        self._stops = StopStrings(generation.stop)
+        self._num_tokens = 0
+
+    def take(self, token: int, logprob: float) -> bool:
+        """Take the next token; True when the answer is over."""
+        if token in self._end_ids:
+            self._finish("stop", (token,), (logprob,))
+            return True
+        self._num_tokens += 1
+        text, is_stopped = self._stops.feed(self._text.feed(token))
+        self.generation.tell(Text(text, (token,), (logprob,)))
+        if is_stopped:
+            self.generation.tell(Ended("stop", self._num_tokens))
+        elif self._num_tokens == self._room:
+            self._finish("length")
+        return is_stopped or self._num_tokens == self._room
+
+    def _finish(
+        self, reason: str, token_ids: tuple[int, ...] = (), logprobs: tuple[float, ...] = ()
+    ) -> None:
+        text, is_stopped = self._stops.feed(self._text.close())
+        text += "" if is_stopped else self._stops.close()
+        self.generation.tell(Text(text, token_ids, logprobs))
+        self.generation.tell(Ended(reason, self._num_tokens))
+
+
+@dataclass
+class StopStrings:
+    """Ends a text before the first of ``stops``; what may begin one waits for more."""
+
+    stops: tuple[str, ...]
+    _held: str = ""
+
+    def feed(self, text: str) -> tuple[str, bool]:
+        """Some more text; returns what is settled, and whether a stop string was met."""
+        text = self._held + text
+        places = [place for stop in self.stops if (place := text.find(stop)) >= 0]
+        if places:
+            self._held = ""
+            return text[: min(places)], True
+        cut = len(text) - max((_overlap(text, stop) for stop in self.stops), default=0)
+        self._held = text[cut:]
+        return text[:cut], False
+
+    def close(self) -> str:
+        """What was held back turns out to be plain text."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of ``text`` that begins ``stop``."""
+    sizes = range(min(len(text), len(stop) - 1), 0, -1)
+    return next((size for size in sizes if stop.startswith(text[-size:])), 0)

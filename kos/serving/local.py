@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import socket
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import uvicorn
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from kos.serving.generation import (
     Ended,
@@ -27,58 +25,16 @@ from kos.serving.generation import (
     Text,
 )
 from kos.serving.tokens import TokenModel
+from kos.serving.wire import Answer, ChatRequest, CompletionRequest, Request
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-class Part(BaseModel):
-    """A piece of a message; this server reads text only."""
-
-    type: Literal["text"]
-    text: str
-
-
-class ChatTurn(BaseModel):
-    """A message of the request."""
-
-    role: Literal["system", "user", "assistant", "tool"]
-    content: str | list[Part] | None = ""
-
-    def to_chat(self) -> dict[str, str]:
-        """Role and plain text."""
-        if isinstance(self.content, list):
-            return {"role": self.role, "content": "".join(part.text for part in self.content)}
-        return {"role": self.role, "content": self.content or ""}
-
-
-class ChatRequest(BaseModel):
-    """What of OpenAI's request this server heeds; the rest is passed over."""
-
-    model: str
-    messages: list[ChatTurn] = Field(min_length=1)
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
-    temperature: float = Field(0.7, ge=0, le=2)
-    top_p: float = Field(1.0, gt=0, le=1)
-    seed: int | None = None
-    stream: bool = False
-
-    def to_generation(self) -> Generation:
-        """The work for the model's thread."""
-        return Generation(
-            messages=[turn.to_chat() for turn in self.messages],
-            max_tokens=self.max_completion_tokens or self.max_tokens or 1024,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            seed=secrets.randbits(62) if self.seed is None else self.seed,
-        )
-
-
 @dataclass(frozen=True)
 class LocalApp:
-    """The ASGI application: ``/health``, ``/v1/models``, ``/v1/chat/completions``."""
+    """The ASGI application: ``/health``, ``/v1/models`` and the two completion endpoints."""
 
     name: str
     thread: ModelThread
@@ -92,13 +48,15 @@ class LocalApp:
                 model = {"id": self.name, "object": "model", "created": 0, "owned_by": "kos"}
                 await _reply(send, 200, {"object": "list", "data": [model]})
             case "POST", "/v1/chat/completions":
-                await self._chat(receive, send)
+                await self._complete(ChatRequest, receive, send)
+            case "POST", "/v1/completions":
+                await self._complete(CompletionRequest, receive, send)
             case method, path:
                 await _refuse(send, 404, f"There is no {method} {path} here.")
 
-    async def _chat(self, receive: Receive, send: Send) -> None:
+    async def _complete(self, form: type[Request], receive: Receive, send: Send) -> None:
         try:
-            request = ChatRequest.model_validate_json(await _body(receive))
+            request = form.model_validate_json(await _body(receive))
         except ValidationError as error:
             await _refuse(send, 400, _first_sentence(error))
             return
@@ -112,59 +70,21 @@ class LocalApp:
             return
         await self._generate(request, receive, send)
 
-    async def _generate(self, request: ChatRequest, receive: Receive, send: Send) -> None:
+    async def _generate(self, request: Request, receive: Receive, send: Send) -> None:
         generation = request.to_generation()
         self.thread.submit(generation)
         watch = asyncio.create_task(_cancel_on_disconnect(generation, receive))
-        answer = Answer(f"chatcmpl-{secrets.token_hex(8)}", self.name, int(time.time()))
         try:
             first = await generation.events.get()
             if isinstance(first, Refused):
                 await _refuse(send, 400 if first.is_users_fault else 503, first.sentence)
             elif request.stream:
-                await _stream(answer, first, generation, send)
+                await _stream(request.answer(), first, generation, send)
             else:
-                await _whole(answer, first, generation, send)
+                await _whole(request.answer(), first, generation, send)
         finally:
             generation.cancel()
             watch.cancel()
-
-
-@dataclass
-class Answer:
-    """The envelope around an answer, in OpenAI's words."""
-
-    id: str
-    model: str
-    created: int
-    num_prompt_tokens: int = 0
-
-    def chunk(self, delta: Mapping[str, str], finish_reason: str | None = None) -> dict[str, Any]:
-        """A piece of a stream."""
-        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-        return self._envelope("chat.completion.chunk") | {"choices": [choice]}
-
-    def usage_chunk(self, num_tokens: int) -> dict[str, Any]:
-        """The last piece of a stream: what it took."""
-        chunk = self._envelope("chat.completion.chunk") | {"choices": []}
-        return chunk | {"usage": self._usage(num_tokens)}
-
-    def whole(self, text: str, finish_reason: str, num_tokens: int) -> dict[str, Any]:
-        """The answer in one piece."""
-        message = {"role": "assistant", "content": text}
-        choice = {"index": 0, "message": message, "finish_reason": finish_reason}
-        body = self._envelope("chat.completion") | {"choices": [choice]}
-        return body | {"usage": self._usage(num_tokens)}
-
-    def _envelope(self, kind: str) -> dict[str, Any]:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
-
-    def _usage(self, num_tokens: int) -> dict[str, int]:
-        return {
-            "prompt_tokens": self.num_prompt_tokens,
-            "completion_tokens": num_tokens,
-            "total_tokens": self.num_prompt_tokens + num_tokens,
-        }
 
 
 class LocalServer:
@@ -228,16 +148,16 @@ async def _stream(
     answer: Answer, first: GenerationEvent, generation: Generation, send: Send
 ) -> None:
     await _start(send, 200, b"text/event-stream")
-    await _event(send, answer.chunk({"role": "assistant", "content": ""}))
+    await _event(send, answer.opening())
     event = first
     while True:
         match event:
-            case Started(num_prompt_tokens):
-                answer.num_prompt_tokens = num_prompt_tokens
-            case Text(text, _) if text:
-                await _event(send, answer.chunk({"content": text}))
+            case Started(prompt_ids):
+                answer.num_prompt_tokens = len(prompt_ids)
+            case Text() as piece:
+                await _event(send, answer.piece(piece))
             case Ended(finish_reason, num_tokens):
-                await _event(send, answer.chunk({}, finish_reason))
+                await _event(send, answer.closing(finish_reason))
                 await _event(send, answer.usage_chunk(num_tokens))
                 await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
                 return
@@ -251,16 +171,16 @@ async def _stream(
 async def _whole(
     answer: Answer, first: GenerationEvent, generation: Generation, send: Send
 ) -> None:
-    texts = []
+    pieces = []
     event = first
     while True:
         match event:
-            case Started(num_prompt_tokens):
-                answer.num_prompt_tokens = num_prompt_tokens
-            case Text(text, _):
-                texts.append(text)
+            case Started(prompt_ids):
+                answer.num_prompt_tokens = len(prompt_ids)
+            case Text() as piece:
+                pieces.append(piece)
             case Ended(finish_reason, num_tokens):
-                await _reply(send, 200, answer.whole("".join(texts), finish_reason, num_tokens))
+                await _reply(send, 200, answer.whole(pieces, finish_reason, num_tokens))
                 return
             case Refused(sentence, _):
                 await _refuse(send, 503, sentence)
@@ -305,6 +225,8 @@ async def _refuse(send: Send, status: int, sentence: str) -> None:
     await _reply(send, status, {"error": {"message": sentence, "type": kind}})
 
 
-async def _event(send: Send, data: Mapping[str, Any]) -> None:
+async def _event(send: Send, data: Mapping[str, Any] | None) -> None:
+    if data is None:
+        return
     body = b"data: " + json.dumps(data).encode() + b"\n\n"
     await send({"type": "http.response.body", "body": body, "more_body": True})

@@ -1,46 +1,52 @@
 """From messages to tokens and back: the model as the local server sees it.
 
 ``TokenModel`` is all the server needs; ``HuggingFaceModel`` runs one Hugging Face folder in
-this process, a token at a time.
+this process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from kos.engine.base import SamplingParams
 from kos.errors import UserError
+
+if TYPE_CHECKING:
+    from kos.serving.rows import Row
 
 # Stands for bytes that are not a whole character yet.
 UNFINISHED = "\ufffd"
 
 
 class TokenModel(Protocol):
-    """A model that reads and says tokens."""
+    """A model that reads and says tokens, several answers at a time.
+
+    ``begin`` gives a handle, ``step`` the next token of every answer begun and not ended, with
+    its log-probability. Whoever calls them does so from one thread.
+    """
 
     end_ids: frozenset[int]
 
     def encode(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
         """The prompt for a conversation, ready for the answer to follow."""
 
+    def tokenize(self, text: str) -> list[int]:
+        """A prompt that was rendered elsewhere; markers of the template become its tokens."""
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids``; bytes that are no character become U+FFFD."""
 
-    def stream(
-        self,
-        prompt: Sequence[int],
-        *,
-        max_tokens: int,
-        temperature: float,
-        top_p: float,
-        seed: int,
-    ) -> Iterator[int]:
-        """``max_tokens`` tokens after the prompt, ends included.
+    def begin(self, prompt: Sequence[int], params: SamplingParams) -> Hashable:
+        """Read a prompt. ``params.max_tokens`` is for the caller to heed."""
 
-        Nothing is computed before the first ``next``, and nothing for tokens not asked for.
-        """
+    def step(self) -> Sequence[tuple[Hashable, int, float]]:
+        """One more token for every answer."""
+
+    def end(self, handle: Any) -> None:
+        """Go on without this answer."""
 
 
 @dataclass
@@ -82,16 +88,14 @@ class HuggingFaceModel:
 
     def __init__(self, folder: Path) -> None:
         # Here and not at the top: torch takes seconds, and the client's users need none of it.
-        import torch
-
         from kos.engine.machine import probe
         from kos.engine.models import Chat, load_model
         from kos.engine.sampling import Sampler
+        from kos.serving.rows import Rows
 
         machine = probe().use()
-        self._torch = torch
         self._chat = Chat.load(folder)
-        self._sampler = Sampler(load_model(folder, machine), self._chat.end_ids)
+        self._rows = Rows(Sampler(load_model(folder, machine), self._chat.end_ids))
         self.end_ids = self._chat.end_ids
 
     def encode(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -107,35 +111,18 @@ class HuggingFaceModel:
         """The text as training and evaluation read it."""
         return self._chat.decode(ids)
 
-    def stream(
-        self,
-        prompt: Sequence[int],
-        *,
-        max_tokens: int,
-        temperature: float,
-        top_p: float,
-        seed: int,
-    ) -> Iterator[int]:
-        """Drawn as training draws: the engine's sampler, with one row."""
-        from kos.engine.base import SamplingParams
-        from kos.engine.cache import RowCache
-        from kos.engine.sampling import draw
+    def tokenize(self, text: str) -> list[int]:
+        """Markers in ``text`` become their tokens, as the folder's tokenizer has them."""
+        return self._chat.tokenize(text)
 
-        params = SamplingParams(max_tokens, temperature, top_p, seed)
-        generator = self._torch.Generator().manual_seed(seed)
-        draws_T = self._torch.rand(max_tokens, generator=generator)
-        # Not around the loop: the caller runs other streams between two tokens.
-        with self._torch.inference_mode():
-            (start,) = self._sampler.prefill([prompt])
-            cache = RowCache(start.prefix, num_rows=1, num_slots=len(prompt) + max_tokens)
-            cache.write(0, start.prefix)
-            logits_1V = start.logits_V[None]
-        for place in range(max_tokens):
-            with self._torch.inference_mode():
-                draw_1 = self._sampler.tensor([float(draws_T[place])])
-                token = int(draw(logits_1V, draw_1, params)[0])
-            yield token
-            with self._torch.inference_mode():
-                last_1 = self._sampler.tensor([token])
-                slot_1 = self._sampler.tensor([len(prompt) + place])
-                logits_1V = self._sampler.extend(last_1, slot_1, cache)
+    def begin(self, prompt: Sequence[int], params: SamplingParams) -> Row:
+        """Read the prompt, as far as nothing like it was read before."""
+        return self._rows.begin(prompt, params)
+
+    def step(self) -> list[tuple[Row, int, float]]:
+        """Drawn as training draws: with the engine's sampler."""
+        return self._rows.step()
+
+    def end(self, handle: Row) -> None:
+        """Its keys and values stay in memory for a conversation that goes on from there."""
+        self._rows.end(handle)

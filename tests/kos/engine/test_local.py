@@ -64,6 +64,36 @@ def test_micro_batches_hold_every_datum_once(monkeypatch):
     assert found[1].prefix == (5, 6, 7)
 
 
+def test_different_prompts_share_what_they_begin_with(engine, monkeypatch):
+    monkeypatch.setattr(batches, "MIN_SHARED_TOKENS", 4)
+    opening = [11, 12, 13, 14, 15]
+    data = [Datum.of_answer([*opening, 20 + i], [3, 4 + i], advantage=1.0) for i in range(3)]
+    (batch,) = micro_batches(data)
+    assert batch.prefix == (11, 12, 13, 14, 15)
+    shared = engine.forward_backward(data, CrossEntropy())
+    expected = gradients(engine)
+    engine.model.zero_grad()
+    alone = [engine.forward_backward([one], CrossEntropy()) for one in data]
+    assert shared.loss == pytest.approx(sum(one.loss for one in alone), rel=1e-5)
+    for found, wanted in zip(gradients(engine), expected, strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_a_frozen_prefix_changes_no_loss_and_is_read_once(policy, monkeypatch):
+    engines = [
+        LocalEngine.open(
+            policy, tiny.MACHINE, lora=Lora(rank=4, alpha=8), seed=1, is_prefix_frozen=frozen
+        )
+        for frozen in (False, True)
+    ]
+    data = [datum(4), datum(6), datum(1)]
+    whole, frozen = (engine.forward_backward(data, CrossEntropy()).loss for engine in engines)
+    assert frozen == pytest.approx(whole, rel=1e-5)
+    assert engines[1]._read_prefix is not None
+    engines[1].optim_step(Adam())
+    assert engines[1]._read_prefix is None
+
+
 def test_a_step_raises_the_likelihood_of_what_was_rewarded(engine):
     before = engine.forward([datum(8)], CrossEntropy()).loss
     for _ in range(5):

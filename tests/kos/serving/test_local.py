@@ -19,28 +19,45 @@ ASK = {"model": "kos", "messages": [{"role": "user", "content": "Gout?"}]}
 
 
 class Letters:
-    """Says the alphabet, one letter a token; ``!`` ends it. ``made`` counts the tokens."""
+    """Says the alphabet, one letter a token; ``!`` ends it. ``made`` counts the tokens.
+
+    ``steps`` keeps how many answers each step gave a token.
+    """
 
     end_ids = frozenset({ord("!")})
 
     def __init__(self, text: str = "abcdefghij!") -> None:
         self.text = text
         self.made = 0
+        self.steps: list[int] = []
         self.gate = threading.Semaphore(10_000)
+        self.rows: dict[int, Iterator[str]] = {}
 
     def encode(self, messages) -> list[int]:
-        return [ord(letter) for message in messages for letter in message["content"]]
+        return self.tokenize("".join(message["content"] for message in messages))
+
+    def tokenize(self, text) -> list[int]:
+        return [ord(letter) for letter in text]
 
     def decode(self, ids) -> str:
         return "".join(map(chr, ids))
 
-    def stream(self, prompt, **options) -> Iterator[int]:
-        for letter in itertools.cycle(self.text):
-            self.gate.acquire()
-            if letter == "?":
-                raise RuntimeError("the model broke")
-            self.made += 1
-            yield ord(letter)
+    def begin(self, prompt, params) -> int:
+        row = max(self.rows, default=0) + 1
+        self.rows[row] = itertools.cycle(self.text)
+        return row
+
+    def step(self) -> list[tuple[int, int, float]]:
+        self.gate.acquire()
+        self.steps.append(len(self.rows))
+        said = [(row, next(letters)) for row, letters in self.rows.items()]
+        if any(letter == "?" for _, letter in said):
+            raise RuntimeError("the model broke")
+        self.made += len(said)
+        return [(row, ord(letter), -0.5) for row, letter in said]
+
+    def end(self, handle) -> None:
+        del self.rows[handle]
 
 
 @pytest.fixture
@@ -126,11 +143,40 @@ def test_text_may_come_in_parts(served):
     assert body["usage"]["prompt_tokens"] == 5
 
 
-async def test_two_answers_are_made_in_turn(served):
+async def test_answers_share_the_steps_of_the_model(served):
     model = Letters("ab" * 30 + "!")
+    model.gate = threading.Semaphore(1)
     url = served(model)
-    first, second = await asyncio.gather(answer(url, max_tokens=30), answer(url, max_tokens=4))
-    assert (first[0], second[0]) == ("ab" * 15, "abab")
+    asking = asyncio.gather(*(answer(url, max_tokens=4 + 2 * i) for i in range(3)))
+    await asyncio.sleep(0.3)
+    model.gate.release(100)
+    assert [text for text, _, _ in await asking] == ["abab", "ababab", "abababab"]
+    assert max(model.steps) >= 2
+    assert len(model.steps) < model.made
+
+
+def complete(url: str, **fields) -> dict:
+    with connect_sync(url) as http:
+        body = {"model": "kos", "prompt": "Gout?"} | fields
+        return http.post("/v1/completions", json=body).json()
+
+
+def test_a_rendered_prompt_is_completed_with_token_ids_and_logprobs(served):
+    body = complete(served(), max_tokens=2, logprobs=1, return_token_ids=True)
+    assert body["choices"][0]["text"] == "ab"
+    assert body["choices"][0]["token_ids"] == [97, 98]
+    assert body["choices"][0]["logprobs"] == {"token_logprobs": [-0.5, -0.5]}
+    assert body["usage"]["prompt_tokens"] == 5
+
+
+@pytest.mark.parametrize(("stop", "text"), [("cd", "ab"), (["x", "b"], "a"), ("zz", "abcdefghij")])
+def test_an_answer_ends_before_a_stop_string(served, stop, text):
+    choice = complete(served(), stop=stop)["choices"][0]
+    assert (choice["text"], choice["finish_reason"]) == (text, "stop")
+
+
+def test_what_only_looked_like_a_stop_string_is_told(served):
+    assert complete(served(Letters("<|im!")), stop="<|im_end|>")["choices"][0]["text"] == "<|im"
 
 
 async def test_a_client_that_leaves_stops_the_model(served):
