@@ -14,6 +14,12 @@ class Digest(NamedTuple):
     size_bytes: int
 
 
+def text_digest(*texts: str) -> str:
+    """SHA-256 (64 hex digits) over texts; where one ends and the next begins counts."""
+    parts = (text.encode() for text in texts)
+    return hashlib.sha256(b"".join(b"%d:%s" % (len(part), part) for part in parts)).hexdigest()
+
+
 def digest_of(path: Path) -> Digest:
     """Hash a file, or a folder by its files' relative paths and contents.
 
