@@ -1,4 +1,4 @@
-"""An OpenAI-compatible client: chat, streamed, over TCP or a Unix socket.
+"""An OpenAI-compatible client: chat or a rendered prompt, streamed, over TCP or a Unix socket.
 
 A deployment's address is a plain URL or ``http+unix://%2Fpath%2Fto.sock``, without ``/v1``.
 Whatever a server does wrong becomes a ``UserError`` with its own words in it.
@@ -7,11 +7,13 @@ Whatever a server does wrong becomes a ``UserError`` with its own words in it.
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+import ssl
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, unquote
@@ -19,27 +21,16 @@ from urllib.parse import quote, unquote
 import httpx
 
 from kos.errors import UserError
-from kos.messages import Message, ToolCall
+from kos.messages import Message
+
+# Asked for here by everyone who asks a model.
+from kos.serving.deltas import Delta as Delta
+from kos.serving.deltas import raise_for_status, read_deltas
 
 SOCKET_SCHEME = "http+unix://"
 CONNECT_SECONDS = 5.0
 # Between two tokens, and before the first: a long prompt on a CPU takes its time.
 SILENCE_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Delta:
-    """A piece of the answer.
-
-    ``thinking`` is filled by servers that part it from the text themselves. The last deltas
-    carry the finish reason, the whole tool calls, and the token count when the server tells.
-    """
-
-    text: str = ""
-    thinking: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    finish_reason: str = ""
-    num_tokens: int = 0
 
 
 class ChatClient(Protocol):
@@ -52,8 +43,23 @@ class ChatClient(Protocol):
         max_tokens: int,
         temperature: float,
         tools: Sequence[Mapping[str, Any]] = (),
+        top_p: float = 1.0,
+        seed: int | None = None,
     ) -> AsyncGenerator[Delta, None]:
         """Stream one turn. ``tools`` are OpenAI function declarations."""
+
+    def stream_raw(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int,
+        temperature: float,
+        top_p: float = 1.0,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+        logprobs: bool = False,
+    ) -> AsyncGenerator[Delta, None]:
+        """Stream what follows a rendered prompt, as it was generated: nothing is parsed."""
 
 
 class Address(NamedTuple):
@@ -75,24 +81,41 @@ def address(url: str) -> Address:
     return Address(url.rstrip("/"), None)
 
 
-def connect(url: str, *, silence_seconds: float = SILENCE_SECONDS) -> httpx.AsyncClient:
+def connect(
+    url: str, *, key: str = "", silence_seconds: float = SILENCE_SECONDS
+) -> httpx.AsyncClient:
     """An HTTP client for the server at ``url``; it never goes through a proxy."""
     base_url, path = address(url)
     return httpx.AsyncClient(
         base_url=base_url,
-        transport=httpx.AsyncHTTPTransport(uds=path),
+        headers=bearer(key),
+        transport=httpx.AsyncHTTPTransport(uds=path, verify=_tls()),
         timeout=httpx.Timeout(silence_seconds, connect=CONNECT_SECONDS),
     )
 
 
-def connect_sync(url: str, *, silence_seconds: float = SILENCE_SECONDS) -> httpx.Client:
+def connect_sync(
+    url: str, *, key: str = "", silence_seconds: float = SILENCE_SECONDS
+) -> httpx.Client:
     """The same for plain functions."""
     base_url, path = address(url)
     return httpx.Client(
         base_url=base_url,
-        transport=httpx.HTTPTransport(uds=path),
+        headers=bearer(key),
+        transport=httpx.HTTPTransport(uds=path, verify=_tls()),
         timeout=httpx.Timeout(silence_seconds, connect=CONNECT_SECONDS),
     )
+
+
+@lru_cache
+def _tls() -> ssl.SSLContext:
+    """Reading the certificates takes 60 ms: once a process, not once a request."""
+    return ssl.create_default_context()
+
+
+def bearer(key: str) -> dict[str, str]:
+    """What a server that asks for a key is sent; nothing without one."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def is_listening(url: str) -> bool:
@@ -109,12 +132,13 @@ def is_listening(url: str) -> bool:
 
 @dataclass(frozen=True)
 class HttpClient:
-    """The model ``model`` on the server at ``url``."""
+    """The model ``model`` on the server at ``url``, which may ask for a ``key``."""
 
     url: str
     model: str
     silence_seconds: float = SILENCE_SECONDS
     transport: httpx.AsyncBaseTransport | None = None
+    key: str = field(default="", repr=False)
 
     async def stream_chat(
         self,
@@ -123,32 +147,73 @@ class HttpClient:
         max_tokens: int,
         temperature: float,
         tools: Sequence[Mapping[str, Any]] = (),
+        top_p: float = 1.0,
+        seed: int | None = None,
     ) -> AsyncGenerator[Delta, None]:
         """Stream one turn. Cancelling, or closing the iterator, closes the connection."""
         body = {
-            "model": self.model,
-            "messages": [message.to_chat() for message in messages],
+            "messages": [_chat_form(message) for message in messages],
             "max_tokens": max_tokens,
             "temperature": temperature,
+            **_given(top_p=top_p, seed=seed, tools=list(tools)),
+        }
+        async with aclosing(self._stream("/v1/chat/completions", body)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def stream_raw(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int,
+        temperature: float,
+        top_p: float = 1.0,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+        logprobs: bool = False,
+    ) -> AsyncGenerator[Delta, None]:
+        """Stream what follows ``prompt``, special tokens and all; ends as ``stream_chat`` does.
+
+        The last two fields are vLLM's: control tokens that leak into an answer would otherwise
+        vanish, and with them what there is to measure.
+        """
+        body = {
+            "prompt": prompt,
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            **_given(top_p=top_p, seed=seed, stop=list(stop), logprobs=1 if logprobs else None),
+            "skip_special_tokens": False,
+            "return_token_ids": True,
+        }
+        async with aclosing(self._stream("/v1/completions", body)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def _stream(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Delta, None]:
+        """Ask, and read the answer's deltas; whatever goes wrong becomes a ``UserError``."""
+        asked = {
+            "model": self.model,
+            **body,
             "stream": True,
             "stream_options": {"include_usage": True},
-        } | ({"tools": list(tools)} if tools else {})
+        }
+        started = time.perf_counter()
         try:
             async with (
                 self._connect() as http,
-                http.stream("POST", "/v1/chat/completions", json=body) as response,
+                http.stream("POST", path, json=asked) as response,
             ):
-                await _raise_for_status(response)
-                async with aclosing(_deltas(response)) as deltas:
+                await raise_for_status(response)
+                async with aclosing(read_deltas(response)) as deltas:
                     async for delta in deltas:
-                        yield delta
+                        yield replace(delta, seconds=time.perf_counter() - started)
         except httpx.HTTPError as error:
             raise UserError(self._sentence(error)) from error
 
     def _connect(self) -> httpx.AsyncClient:
         if self.transport is not None:
             return httpx.AsyncClient(base_url="http://model", transport=self.transport)
-        return connect(self.url, silence_seconds=self.silence_seconds)
+        return connect(self.url, key=self.key, silence_seconds=self.silence_seconds)
 
     def _sentence(self, error: httpx.HTTPError) -> str:
         match error:
@@ -173,14 +238,15 @@ class ScriptedClient:
     """Answers from a list, one turn each: the stand-in for a model in tests.
 
     A turn is a text, cut in pieces of ``piece`` characters, or the deltas themselves, or an
-    error to raise. ``asked`` keeps the messages of every call; ``pause_seconds`` lies between
-    two pieces.
+    error to raise. ``asked`` keeps the messages of every chat, ``prompts`` every rendered
+    prompt; ``pause_seconds`` lies between two pieces.
     """
 
     turns: Sequence[str | Sequence[Delta] | UserError]
     piece: int = 4
     pause_seconds: float = 0.0
     asked: list[tuple[Message, ...]] = field(default_factory=list)
+    prompts: list[str] = field(default_factory=list)
 
     async def stream_chat(
         self,
@@ -189,10 +255,34 @@ class ScriptedClient:
         max_tokens: int,
         temperature: float,
         tools: Sequence[Mapping[str, Any]] = (),
+        top_p: float = 1.0,
+        seed: int | None = None,
     ) -> AsyncGenerator[Delta, None]:
         """Stream the next turn of the list."""
         self.asked.append(tuple(messages))
-        turn = self.turns[len(self.asked) - 1]
+        async with aclosing(self._play()) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def stream_raw(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int,
+        temperature: float,
+        top_p: float = 1.0,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+        logprobs: bool = False,
+    ) -> AsyncGenerator[Delta, None]:
+        """Stream the next turn of the list."""
+        self.prompts.append(prompt)
+        async with aclosing(self._play()) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def _play(self) -> AsyncGenerator[Delta, None]:
+        turn = self.turns[len(self.asked) + len(self.prompts) - 1]
         if isinstance(turn, UserError):
             raise turn
         for delta in self._cut(turn) if isinstance(turn, str) else turn:
@@ -205,75 +295,15 @@ class ScriptedClient:
         return [*pieces, Delta(finish_reason="stop", num_tokens=len(pieces))]
 
 
-async def _deltas(response: httpx.Response) -> AsyncGenerator[Delta, None]:
-    calls: dict[int, dict[str, str]] = {}
-    is_finished = False
-    async for data in sse_data(response.aiter_bytes()):
-        if data == "[DONE]":
-            return
-        chunk = json.loads(data)
-        if "error" in chunk:
-            raise UserError(f"The model server says: {_error_text(chunk)}")
-        delta = _delta(chunk, calls)
-        is_finished = is_finished or bool(delta.finish_reason)
-        if delta != Delta():
-            yield delta
-    if not is_finished:
-        raise httpx.RemoteProtocolError("the stream ended without a finish reason")
+def _given(*, top_p: float, **options: Any) -> dict[str, Any]:
+    """The options that say something: not every server takes the others."""
+    given = {name: value for name, value in options.items() if value not in (None, [])}
+    return given if top_p == 1 else given | {"top_p": top_p}
 
 
-async def sse_data(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """The ``data`` of each server-sent event; one line an event, as OpenAI's servers write.
-
-    Lines end at a newline byte only: ``str.splitlines`` would also cut at U+2028 and its like,
-    which may stand unescaped inside the JSON.
-    """
-    held = b""
-    async for chunk in chunks:
-        *lines, held = (held + chunk).split(b"\n")
-        for line in lines:
-            if line.startswith(b"data:"):
-                yield line.removeprefix(b"data:").strip().decode()
-
-
-def _delta(chunk: Mapping[str, Any], calls: dict[int, dict[str, str]]) -> Delta:
-    num_tokens = (chunk.get("usage") or {}).get("completion_tokens") or 0
-    if not chunk.get("choices"):
-        return Delta(num_tokens=num_tokens)
-    choice = chunk["choices"][0]
-    part = choice.get("delta") or {}
-    for piece in part.get("tool_calls") or ():
-        _add_call_piece(calls, piece)
-    finish = choice.get("finish_reason") or ""
-    return Delta(
-        text=part.get("content") or "",
-        thinking=part.get("reasoning") or part.get("reasoning_content") or "",
-        tool_calls=tuple(ToolCall(**calls[index]) for index in sorted(calls)) if finish else (),
-        finish_reason=finish,
-        num_tokens=num_tokens,
-    )
-
-
-def _add_call_piece(calls: dict[int, dict[str, str]], piece: Mapping[str, Any]) -> None:
-    call = calls.setdefault(piece.get("index", 0), {"id": "", "name": "", "arguments": ""})
-    function = piece.get("function") or {}
-    call["id"] = piece.get("id") or call["id"]
-    call["name"] = function.get("name") or call["name"]
-    call["arguments"] += function.get("arguments") or ""
-
-
-async def _raise_for_status(response: httpx.Response) -> None:
-    if response.is_success:
-        return
-    body = (await response.aread()).decode(errors="replace")
-    try:
-        text = _error_text(json.loads(body))
-    except ValueError:
-        text = body[:300] or response.reason_phrase
-    raise UserError(f"The model server refused the request ({response.status_code}): {text}")
-
-
-def _error_text(body: Any) -> str:
-    """OpenAI servers put a dictionary or a sentence below ``error``; FastAPI says ``detail``."""
-    error = body.get("error", body.get("detail", body)) if isinstance(body, dict) else body
-    return str(error.get("message", error)) if isinstance(error, dict) else str(error)
+def _chat_form(message: Message) -> dict[str, Any]:
+    """The message, with its thinking while the tools it called for are still at work."""
+    chat = message.to_chat()
+    if message.thinking and message.tool_calls:
+        chat["reasoning_content"] = message.thinking
+    return chat
