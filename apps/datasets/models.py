@@ -74,3 +74,42 @@ class Example(models.Model):
     def prompt(self) -> str:
         """The last message, which the answer is to."""
         return str(self.task["messages"][-1]["content"])
+
+
+class LabelSet(models.Model):
+    """Verdicts of people on single criteria: what a judge is measured against."""
+
+    name = models.CharField(max_length=120)
+    digest = models.CharField(max_length=64, unique=True)
+    source = models.CharField(max_length=200)
+    is_restricted = models.BooleanField(default=False)
+    created = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL
+    )
+
+    class Meta:
+        ordering = ["-created", "-pk"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class LabelledAnswer(models.Model):
+    """One answer and one criterion. ``row`` is a ``kos.data.labels.LabelledAnswer`` as JSON."""
+
+    label_set = models.ForeignKey(LabelSet, on_delete=models.CASCADE, related_name="answers")
+    position = models.PositiveIntegerField()
+    category = models.CharField(max_length=200, blank=True)
+    num_labels = models.PositiveIntegerField()
+    num_met = models.PositiveIntegerField()
+    row = models.JSONField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["label_set", "position"], name="label_position"),
+        ]
+        ordering = ["position"]
+
+    def __str__(self) -> str:
+        return f"{self.label_set_id}: {self.position}"

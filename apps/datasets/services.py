@@ -5,32 +5,50 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
+from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.datasets.models import Dataset, DatasetVersion, Example
+from apps.datasets.models import Dataset, DatasetVersion, Example, LabelledAnswer, LabelSet
+from kos.data import overlap
+from kos.data.formats import FieldMap
+from kos.data.labels import LabelledAnswer as LabelledRow
+from kos.data.labels import LabelReport, read_labels
+from kos.data.overlap import THRESHOLD, Overlap
 from kos.data.readers import ImportReport, read_file
-from kos.data.rubrics import RubricTask
+from kos.data.rubrics import Provenance, RubricTask
 
 SAMPLE_NAME = "Kos sample"
 SAMPLE_FILES = ("consult.jsonl", "writing.jsonl", "research.jsonl")
 
 
 def import_file(
-    name: str, path: Path, *, user: User | None = None, description: str = "", source: str = ""
+    name: str,
+    path: Path,
+    *,
+    user: User | None = None,
+    description: str = "",
+    source: str = "",
+    fields: FieldMap | None = None,
+    query: str = "",
 ) -> tuple[DatasetVersion, ImportReport]:
     """Keep the usable rows of ``path`` as a version of the dataset ``name``.
 
     ``source`` is what the version says of its origin; without it, the file's name. The same
-    rows again give the version that is there. Raises UserError when no row is usable.
+    rows again give the version that is there. ``fields`` and ``query`` are as in ``read_file``.
+    Raises UserError when no row is usable.
     """
-    report = read_file(path)
+    report = read_file(path, fields=fields, query=query)
+    report.tasks = [
+        _with_origin(task, report.format, source or path.name) for task in report.tasks
+    ]
     version = keep_version(
         name, report.tasks, source=source or path.name, user=user, description=description
     )
@@ -69,6 +87,50 @@ def keep_version(
         [_example(version, position, task) for position, task in enumerate(tasks)], batch_size=500
     )
     return version
+
+
+def import_labels(
+    name: str, path: Path, *, user: User | None = None, source: str = ""
+) -> tuple[LabelSet, LabelReport]:
+    """Keep the labels in ``path``; the same rows again give the set that is there."""
+    report = read_labels(path)
+    digest = hashlib.sha256("\n".join(sorted(row.id for row in report.rows)).encode()).hexdigest()
+    with transaction.atomic():
+        found, is_new = LabelSet.objects.get_or_create(
+            digest=digest,
+            defaults={
+                "name": name,
+                "source": (source or path.name)[:200],
+                "is_restricted": any(row.restricted for row in report.rows),
+                "created_by": user,
+            },
+        )
+        if is_new:
+            rows = [_labelled(found, n, row) for n, row in enumerate(report.rows)]
+            LabelledAnswer.objects.bulk_create(rows, batch_size=500)
+    return found, report
+
+
+def tasks_of(version: DatasetVersion) -> Iterator[RubricTask]:
+    """The version's tasks in their order, a few at a time."""
+    for example in version.examples.order_by("position").iterator(chunk_size=500):
+        yield example.rubric_task
+
+
+def find_overlaps(
+    train: DatasetVersion, evaluation: DatasetVersion, *, threshold: float = THRESHOLD
+) -> list[Overlap]:
+    """Training prompts that repeat evaluation prompts, by id; splits decide which are which.
+
+    Within one version its train split is held against its other rows; between two versions
+    every row of the one against every row of the other.
+    """
+    if train.pk != evaluation.pk:
+        return overlap.find_overlaps(tasks_of(train), tasks_of(evaluation), threshold=threshold)
+    tasks = list(tasks_of(train))
+    trained = [task for task in tasks if task.split == "train"]
+    held_out = [task for task in tasks if task.split != "train"]
+    return overlap.find_overlaps(trained, held_out, threshold=threshold)
 
 
 def digest_of(tasks: Sequence[RubricTask]) -> str:
@@ -111,6 +173,26 @@ def materialise(version: DatasetVersion) -> Path:
     return path
 
 
+def _with_origin(task: RubricTask, importer: str, source: str) -> RubricTask:
+    if task.provenance is not None:
+        return task
+    origin = Provenance(
+        source=source, importer=importer, imported_at=timezone.now().isoformat(timespec="seconds")
+    )
+    return task.model_copy(update={"provenance": origin})
+
+
+def _labelled(label_set: LabelSet, position: int, row: LabelledRow) -> LabelledAnswer:
+    return LabelledAnswer(
+        label_set=label_set,
+        position=position,
+        category=row.category[:200],
+        num_labels=len(row.met),
+        num_met=sum(row.met),
+        row=asdict(row),
+    )
+
+
 def _example(version: DatasetVersion, position: int, task: RubricTask) -> Example:
     return Example(
         version=version,
@@ -118,7 +200,7 @@ def _example(version: DatasetVersion, position: int, task: RubricTask) -> Exampl
         position=position,
         split=task.split,
         use_case=task.use_case,
-        specialty=task.specialty,
+        specialty=task.specialty[:60],
         num_items=len(task.rubric),
         task=task.model_dump(mode="json", exclude_defaults=True),
     )

@@ -28,17 +28,21 @@ def summarise(version: DatasetVersion) -> dict[str, Any]:
     """Counts by slice, and how many points the rubric items carry."""
     examples = version.examples.all()
     points: Counter[int] = Counter()
-    num_checked = 0
+    num_checked = num_checkpoints = num_verified = 0
     for task in examples.values_list("task", flat=True).iterator(chunk_size=500):
-        for item in task["rubric"]:
+        for item in task.get("rubric", []):
             points[round(item["points"])] += 1
             num_checked += bool(item.get("check"))
+            num_checkpoints += bool(item.get("checkpoint"))
+        num_verified += bool(task.get("verifier"))
     num_items = sum(points.values())
     return {
         "num_examples": examples.count(),
         "num_items": num_items,
         "num_checked": num_checked,
-        "num_judged": num_items - num_checked,
+        "num_judged": num_items - num_checked - num_checkpoints,
+        "num_checkpoints": num_checkpoints,
+        "num_verified": num_verified,
         "slices": [
             (label, _counts(version, name))
             for name, label in (

@@ -24,7 +24,7 @@ SALT = "datasets.upload"
 def keep(file: UploadedFile[bytes], user: User) -> tuple[str, Path]:
     """Put ``file`` aside; returns the ticket for it and where it lies."""
     _sweep()
-    ending = ".jsonl.gz" if (file.name or "").endswith(".gz") else ".jsonl"
+    ending = ".yaml" if (file.name or "").endswith((".yaml", ".yml")) else ".jsonl"
     path = _folder() / f"{secrets.token_hex(16)}{ending}"
     with path.open("wb") as target:
         for chunk in file.chunks():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.datasets import views
+from apps.datasets import transfer, views
 
 app_name = "datasets"
 urlpatterns = [
@@ -11,5 +11,8 @@ urlpatterns = [
     path("import/save/", views.save, name="save"),
     path("sample/", views.sample, name="sample"),
     path("<int:pk>/", views.detail, name="detail"),
+    path("<int:pk>/export/<str:format>/", transfer.export, name="export"),
+    path("<int:pk>/overlap/", transfer.overlap, name="overlap"),
+    path("labels/<int:pk>/", transfer.labels, name="labels"),
     path("examples/<int:pk>/", views.example, name="example"),
 ]

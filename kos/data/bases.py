@@ -35,6 +35,19 @@ class SmolLM2(BaseSource):
 
 
 @BASES.register
+class SmolLM2WithTools(BaseSource):
+    """SmolLM2-135M-Instruct with Kos's own adapter that calls the seven tools, merged."""
+
+    kind: Literal["smollm2_tools"] = "smollm2_tools"
+
+    def fetch(self, folder: Path) -> dict[str, object]:
+        # Imported here: the web process reads this module and must not load torch.
+        from kos.data import smollm2
+
+        return smollm2.write(folder, adapter=smollm2.TOOL_ADAPTER)
+
+
+@BASES.register
 class K2Tiny(BaseSource):
     """k2-tiny: 1M random parameters in Kimi K2.5's true shape, with packed INT4 experts."""
 

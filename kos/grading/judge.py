@@ -102,13 +102,13 @@ class JudgeAtWork:
     async def grade(self, submission: Submission) -> tuple[ItemGrade, ...]:
         """Checks by rule, the rest by the judge."""
         found = {item.key: item for item in grade(submission.task, submission.answer)}
-        asked = [item for item in submission.task.rubric if item.kind == "judge"]
+        asked = [item for item in submission.task.rubric if item.is_judged]
         votes = await asyncio.gather(
             *(self._vote(submission, asked, number) for number in range(self.judge.votes))
         )
         for item in asked:
             found[item.key] = self._majority(item, [vote[item.key] for vote in votes])
-        return tuple(found[item.key] for item in submission.task.rubric)
+        return tuple(found.values())
 
     async def _vote(
         self, submission: Submission, items: Sequence[RubricItem], vote: int
@@ -173,7 +173,7 @@ class JudgeAtWork:
         }
 
     def _cache_key(self, submission: Submission, items: Sequence[RubricItem], vote: int) -> str:
-        told: list[Any] = [[item.text, item.points] for item in items]
+        told: list[Any] = [[wording.text_of(item), item.points] for item in items]
         conversation = json.dumps([*submission.messages])
         return text_digest(
             self.judge.name, conversation, submission.answer, json.dumps(told), str(vote)

@@ -11,16 +11,27 @@ from kos.data.rubrics import RubricItem, RubricTask
 from kos.events import ItemGrade
 from kos.grading.rules import holds
 from kos.grading.screening import covers
+from kos.grading.verify import verify
 
 
 def grade(task: RubricTask, answer: str) -> tuple[ItemGrade, ...]:
-    """Every item's verdict on the visible ``answer``, by the embedded graders."""
-    return tuple(_grade_item(item, answer) for item in task.rubric)
+    """Every item's verdict on the visible ``answer``, by the embedded graders.
+
+    A task with a verifier has one item more, worth a point, for the right final answer.
+    """
+    items = [_grade_item(item, answer) for item in task.rubric]
+    if task.verifier is not None:
+        met = verify(task.verifier, answer)
+        items.append(ItemGrade("verifier", "Gives the right final answer.", 1, met, "verifier"))
+    return tuple(items)
 
 
 def _grade_item(item: RubricItem, answer: str) -> ItemGrade:
     if item.check is not None:
         return _verdict(item, holds(item.check, answer), "check")
+    if item.checkpoint is not None:
+        # Decided by what the agent did in its environment, of which an answer says nothing.
+        return _verdict(item, None, "checkpoint")
     if item.points > 0:
         return _verdict(item, covers(item.text, answer), "screening")
     # Naming a fault is not committing it, so words alone cannot grade a negative item.
@@ -28,7 +39,7 @@ def _grade_item(item: RubricItem, answer: str) -> ItemGrade:
 
 
 def _verdict(item: RubricItem, met: bool | None, grader: str) -> ItemGrade:
-    return ItemGrade(key=item.key, text=item.text, points=item.points, met=met, grader=grader)
+    return ItemGrade(item.key, item.text, item.points, met, grader, tags=item.tags)
 
 
 def raw_score(items: Sequence[ItemGrade]) -> float | None:

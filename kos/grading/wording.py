@@ -38,7 +38,7 @@ Decide each of these criteria by itself:
 
 Reply with one JSON object and nothing else; give every key once:
 {{"verdicts": [{{"key": "<key>", "explanation": "<one sentence>", "criteria_met": true or false}}]}}"""
-
+TRUTH = "What is right, as the authors of the task have it:"
 
 # Of a reply that could not be read, so much is shown to the judge again.
 MAX_ECHO = 2000
@@ -99,7 +99,7 @@ def read_all(reply: str, keys: Sequence[str]) -> dict[str, Ruling]:
 
 def version() -> str:
     """Changes with every word that a judge reads."""
-    return text_digest(SYSTEM, RULES, ONE, ALL)[:8]
+    return text_digest(SYSTEM, RULES, ONE, ALL, TRUTH)[:8]
 
 
 def _messages(submission: Submission, question: str) -> list[dict[str, str]]:
@@ -109,8 +109,14 @@ def _messages(submission: Submission, question: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": body}]
 
 
+def text_of(item: RubricItem) -> str:
+    """The criterion, with the ground truth of a checkpoint that a judge decides."""
+    truth = item.checkpoint.ground_truth if item.checkpoint is not None else ""
+    return f"{item.text}\n{TRUTH} {truth}" if truth else item.text
+
+
 def _line(item: RubricItem) -> str:
-    return f"[{item.points:g} points] {item.text}"
+    return f"[{item.points:g} points] {text_of(item)}"
 
 
 def read_object(reply: str) -> dict[str, Any]:

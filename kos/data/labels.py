@@ -1,0 +1,106 @@
+"""What people said of graded items: HealthBench's meta-evaluation set, and Kos's own reviews.
+
+One row is an answer and one criterion with the verdicts of several physicians. It measures a
+judge; it is no prompt to train on or to evaluate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kos.data.formats import messages
+from kos.data.lines import Line, parse_object, read_lines
+from kos.data.readers import LineProblem
+from kos.errors import UserError
+
+NEEDED = ("prompt", "completion", "rubric", "binary_labels")
+
+
+@dataclass(frozen=True)
+class LabelledAnswer:
+    """One answer, one criterion, and who found it met. ``met`` and ``by`` go together."""
+
+    id: str
+    prompt_id: str
+    messages: tuple[Mapping[str, Any], ...]
+    answer: str
+    criterion: str
+    met: tuple[bool, ...]
+    by: tuple[str, ...]
+    category: str = ""
+    restricted: bool = False
+
+
+@dataclass
+class LabelReport:
+    """The usable rows of a file, and what is wrong in which line."""
+
+    rows: list[LabelledAnswer] = field(default_factory=list)
+    problems: list[LineProblem] = field(default_factory=list)
+
+    @property
+    def num_labels(self) -> int:
+        """Verdicts in all."""
+        return sum(len(row.met) for row in self.rows)
+
+
+def is_labels(row: Mapping[str, Any]) -> bool:
+    """Whether a row is of this shape."""
+    return {"binary_labels", "completion"} <= row.keys()
+
+
+def read_labels(path: Path) -> LabelReport:
+    """Read JSON lines of labels; raises UserError when none is usable."""
+    report = _read(read_lines(path))
+    if not report.rows:
+        first = f" (line {report.problems[0].line}: {report.problems[0].text})"
+        raise UserError("no usable label in the file" + (first if report.problems else ""))
+    return report
+
+
+def _read(lines: Iterable[Line]) -> LabelReport:
+    report, seen = LabelReport(), dict[str, int]()
+    for line in lines:
+        try:
+            row = _row(parse_object(line.text))
+        except UserError as error:
+            report.problems.append(LineProblem(line.number, str(error)))
+            continue
+        if row.id in seen:
+            text = f"the same answer and criterion stand in line {seen[row.id]}"
+            report.problems.append(LineProblem(line.number, text))
+        else:
+            seen[row.id] = line.number
+            report.rows.append(row)
+    return report
+
+
+def _row(row: Mapping[str, Any]) -> LabelledAnswer:
+    missing = [name for name in NEEDED if name not in row]
+    if missing:
+        raise UserError(f"no {', '.join(missing)}; a row of labels has {', '.join(NEEDED)}")
+    labels, people = row["binary_labels"], row.get("anonymized_physician_ids") or []
+    if not isinstance(labels, list) or not labels or {type(one) for one in labels} != {bool}:
+        raise UserError("binary_labels must be a list of true and false that is not empty")
+    if people and len(people) != len(labels):
+        raise UserError(f"{len(labels)} labels and {len(people)} physicians do not go together")
+    if not isinstance(row["rubric"], str) or not isinstance(row["completion"], str):
+        raise UserError("rubric and completion must be texts")
+    prompt_id = str(row.get("prompt_id") or "")
+    answer_id = str(row.get("completion_id") or "")
+    named = "\n".join((prompt_id, answer_id, row["completion"], row["rubric"]))
+    return LabelledAnswer(
+        id=hashlib.sha256(named.encode()).hexdigest(),
+        prompt_id=prompt_id,
+        messages=tuple(messages(row["prompt"])),
+        answer=row["completion"],
+        criterion=row["rubric"],
+        met=tuple(labels),
+        by=tuple(str(one) for one in people) or tuple(f"rater {n}" for n in range(len(labels))),
+        category=str(row.get("category") or ""),
+        restricted="canary" in row or row.get("restricted") is True,
+    )
