@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kos.config import JOBS
 from kos.digests import digest_of
 from kos.errors import CancelledError, UserError
-from kos.events import Event, Saved, to_json
+from kos.events import Event, Saved, find_secret, to_json
 
 DONE, FAILED, CANCELLED = 0, 1, 3
 PR_SET_PDEATHSIG = 1
@@ -45,6 +45,8 @@ class Spec(BaseModel):
     seed: int
     journal: Path  # the events' second copy
     parent: int  # process id of the worker
+    # By name; they exist here alone, never in an event or a log.
+    secrets: dict[str, str] = Field(default_factory=dict, repr=False)
 
 
 @dataclass
@@ -55,7 +57,11 @@ class PipedJob:
     inputs: Mapping[str, Path]
     seed: int
     outs: tuple[IO[str], ...]  # the journal, then the pipe
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_stopping: bool = field(default=False, init=False)
+
+    def secret(self, name: str) -> str:
+        return find_secret(self.secrets, name)
 
     def emit(self, event: Event) -> None:
         line: dict[str, Any] = {"at": time.time(), "data": to_json(event)}
@@ -113,7 +119,7 @@ def main() -> int:
     spec = Spec.model_validate_json(sys.stdin.buffer.read())
     _die_with(spec.parent)
     with spec.journal.open("a", encoding="utf-8") as journal:
-        job = PipedJob(spec.folder, spec.inputs, spec.seed, (journal, pipe))
+        job = PipedJob(spec.folder, spec.inputs, spec.seed, (journal, pipe), secrets=spec.secrets)
 
         def stop(signum: int, frame: object) -> None:
             job.is_stopping = True

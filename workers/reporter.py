@@ -15,6 +15,7 @@ from kos.events import (
     Checkpointed,
     Note,
     Progress,
+    Restarting,
     Result,
     RolloutDone,
     Saved,
@@ -72,8 +73,10 @@ class Reporter:
                     summary=saved.summary,
                 )
             case Serving() as serving:
-                deployments.mark_ready(run, url=serving.url, model=serving.model)
+                deployments.mark_ready(run, serving)
                 runs.note_serving(run)
+            case Restarting() as restarting:
+                deployments.mark_restarting(run, restarting.reason)
             case Result() as result:
                 runs.note_result(run, result.summary)
             case _:

@@ -16,11 +16,12 @@ from celery import shared_task
 from celery.signals import worker_shutting_down
 from django.conf import settings
 
-from apps.datasets.services import materialise
+from apps.datasets.services import materialise, materialise_labels
 from apps.deployments import services as deployments
 from apps.runs import events, logs, services
 from apps.runs.models import Run, Status
 from apps.runs.queue import EXECUTE
+from apps.tools.services import secrets_for
 from kos.errors import UserError
 from workers import devices, journal
 from workers.child import Spec
@@ -92,6 +93,7 @@ def spec_of(run: Run) -> Spec:
         seed=run.seed,
         journal=journal.path_of(run, run.attempt),
         parent=os.getpid(),
+        secrets=secrets_for(run.config, run.owner),
     )
 
 
@@ -104,6 +106,11 @@ def inputs_of(run: Run) -> dict[str, Path]:
             raise UserError(f"{item.name} ({item.artifact}) is no longer at {item.artifact.path}")
     if run.dataset is not None:
         paths["dataset"] = materialise(run.dataset)
+    if run.label_set is not None:
+        paths["labels"] = materialise_labels(run.label_set)
+    if run.kind == "evaluate":
+        # What the tools of an evaluated model read; the job builds it where it is missing.
+        paths["corpus"] = Path(settings.CORPUS)
     return paths
 
 

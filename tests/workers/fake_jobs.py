@@ -112,3 +112,8 @@ def answer(config, job):
     job.emit(rollout)
     job.emit(StepDone(1, {"loss": float("nan"), "kl": 0.5}))
     sys.stdout.flush()
+
+
+def use_secret(config, job):
+    """Ask for a key and tell only how long it is."""
+    job.emit(Result({"length": len(job.secret("judge"))}))

@@ -10,7 +10,7 @@ from apps.runs import services
 from apps.runs.models import Artifact, Event, Run, Status
 from apps.traces.models import Trace
 from kos.config import Train
-from tests.factories import make_artifact, make_version
+from tests.factories import make_artifact, make_run, make_version
 from workers import tasks
 from workers.pump import Limits, Pump
 
@@ -91,6 +91,12 @@ def test_an_input_that_is_gone_fails_with_a_sentence(make_job):
     run.refresh_from_db()
     assert run.status == Status.FAILED
     assert run.error.startswith("base (old base) is no longer at")
+
+
+def test_an_evaluation_is_lent_the_corpus_of_the_tools(db, settings):
+    run = make_run("evaluate")
+    assert tasks.inputs_of(run) == {"corpus": settings.CORPUS}
+    assert tasks.inputs_of(make_run("base")) == {}
 
 
 def test_a_run_that_is_stopped_keeps_what_it_made(make_job, in_background, until):

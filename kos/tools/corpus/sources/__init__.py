@@ -1,0 +1,1 @@
+"""What ships embedded. Each module turns the data of one package, or our own, into documents."""
