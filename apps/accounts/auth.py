@@ -10,11 +10,18 @@ from ninja.security import HttpBearer
 from ninja.utils import check_csrf
 
 from apps.accounts import services
-from apps.accounts.models import User
+from apps.accounts.models import Scope, User
 
 
 class BearerAuth(HttpBearer):
-    """``Authorization: Bearer kos_...``; without the header the session counts."""
+    """``Authorization: Bearer kos_...``; without the header the session counts.
+
+    A token must be for everything, or for ``scope``.
+    """
+
+    def __init__(self, scope: str = Scope.ALL) -> None:
+        super().__init__()
+        self.scope = scope
 
     def __call__(self, request: HttpRequest) -> User | None:
         if self.header in request.headers:
@@ -23,7 +30,7 @@ class BearerAuth(HttpBearer):
         return self._session_user(request)
 
     def authenticate(self, request: HttpRequest, token: str) -> User | None:
-        user = services.user_of_token(token)
+        user = services.user_of_token(token, self.scope)
         if user is not None:
             request.user = user
         return user

@@ -43,6 +43,14 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         return self.filter(models.Q(expires=None) | models.Q(expires__gt=timezone.now()))
 
 
+class Scope(models.TextChoices):
+    """What a token may be used for; ``token_of`` holds it."""
+
+    ALL = "all", "Everything I may do"
+    MODELS = "models", "Asking models at /v1"
+    TOOLS = "tools", "Tools over MCP at /mcp"
+
+
 class ApiToken(models.Model):
     """A bearer token. Only its hash is kept; the text is shown once."""
 
@@ -50,6 +58,7 @@ class ApiToken(models.Model):
     name = models.CharField(max_length=80)
     prefix = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True)
+    scope = models.CharField(max_length=10, choices=Scope, default=Scope.ALL)
     created = models.DateTimeField(auto_now_add=True)
     expires = models.DateTimeField(null=True, blank=True)
 

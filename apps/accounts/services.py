@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from django.utils import timezone
 
-from apps.accounts.models import ApiToken, Role, User
+from apps.accounts.models import ApiToken, Role, Scope, User
 from kos.errors import UserError
 
 PREFIX_CHARS = 12
@@ -20,7 +20,9 @@ class NewToken(NamedTuple):
     text: str
 
 
-def create_token(user: User, name: str, *, days: int | None = 90) -> NewToken:
+def create_token(
+    user: User, name: str, *, days: int | None = 90, scope: str = Scope.ALL
+) -> NewToken:
     """Make a token that ends after ``days`` (None: never). Its text cannot be read again."""
     text = ApiToken.new_text()
     token = ApiToken.objects.create(
@@ -28,6 +30,7 @@ def create_token(user: User, name: str, *, days: int | None = 90) -> NewToken:
         name=name,
         prefix=text[:PREFIX_CHARS],
         digest=ApiToken.digest_of(text),
+        scope=scope,
         expires=None if days is None else timezone.now() + timedelta(days=days),
     )
     return NewToken(token, text)
@@ -38,14 +41,23 @@ def revoke_token(user: User, pk: int) -> bool:
     return ApiToken.objects.filter(user=user, pk=pk).delete()[0] == 1
 
 
-def user_of_token(text: str) -> User | None:
-    """Whose live token this is; None for an unknown, ended or orphaned one."""
-    token = (
+def token_of(text: str, scope: str = Scope.ALL) -> ApiToken | None:
+    """The live token with this text, and its user; None for an unknown, ended or orphaned one,
+    and for one that was made for something else than ``scope``.
+    """
+    return (
         ApiToken.objects.live()
-        .filter(digest=ApiToken.digest_of(text), user__is_active=True)
+        .filter(
+            digest=ApiToken.digest_of(text), user__is_active=True, scope__in=[Scope.ALL, scope]
+        )
         .select_related("user")
         .first()
     )
+
+
+def user_of_token(text: str, scope: str = Scope.ALL) -> User | None:
+    """Whose live token this is; None as for ``token_of``."""
+    token = token_of(text, scope)
     return token.user if token else None
 
 

@@ -58,7 +58,10 @@ def tokens(request: PageRequest) -> HttpResponse:
     if form.is_valid():
         days = form.cleaned_data["days"]
         fresh = services.create_token(
-            request.user, form.cleaned_data["name"], days=int(days) if days else None
+            request.user,
+            form.cleaned_data["name"],
+            days=int(days) if days else None,
+            scope=form.cleaned_data["scope"],
         )
         form = TokenForm()
     return render(
@@ -79,7 +82,7 @@ def tokens(request: PageRequest) -> HttpResponse:
 def revoke(request: PageRequest, pk: int) -> HttpResponse:
     if not services.revoke_token(request.user, pk):
         raise Http404
-    messages.success(request, "Token revoked. Programs that used it are locked out now.")
+    messages.success(request, "Token revoked. Programs that used it are locked out within seconds.")
     return redirect("accounts:tokens")
 
 

@@ -68,6 +68,8 @@ class Command(BaseCommand):
             refresh_per_second=2,
         ) as progress:
             bars = Bars(progress)
+            if not demo.is_chat_up():
+                self.start_chat(bars)
             if pipeline is None:
                 base = demo.find_base()
                 if base is None:
@@ -77,6 +79,16 @@ class Command(BaseCommand):
                 pipeline = demo.launch_pipeline(base)
             bars.follow(pipeline)
         return pipeline
+
+    def start_chat(self, bars: Bars) -> None:
+        """The playground works before the main job has made its own model."""
+        base = demo.find_base(demo.CHAT_BASE)
+        if base is None:
+            bars.follow(demo.launch_base(demo.CHAT_BASE))
+            base = demo.find_base(demo.CHAT_BASE)
+        assert base is not None
+        demo.launch_chat(base)
+        self.console.print(f"  chat      {self.up.address}chat/  (a small model with tools)")
 
 
 class Bars:
