@@ -7,10 +7,14 @@ function runs in a notebook with ``kos.events.LocalJob``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from kos.errors import UserError
+from kos.messages import Source, ToolRecord, TurnRecord
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,11 @@ class StepDone:
 
 @dataclass(frozen=True)
 class ItemGrade:
-    """One rubric item's verdict. ``met`` is None when the item could not be graded."""
+    """One rubric item's verdict. ``met`` is None when the item could not be graded.
+
+    ``grader`` names who said so with its version ("check", "judge:gpt-4.1@3f2a"), ``note`` is
+    its explanation. ``raw`` is a judge's whole reply, ``attempts`` how often it was asked.
+    """
 
     key: str
     text: str
@@ -55,6 +63,13 @@ class ItemGrade:
     met: bool | None
     grader: str
     note: str = ""
+    tags: tuple[str, ...] = ()
+    raw: str = ""
+    attempts: int = 1
+    seconds: float = 0.0
+    num_tokens: int = 0
+    is_cached: bool = False
+    num_prompt_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,7 +78,9 @@ class RolloutDone:
 
     ``score`` is None when any item is ungraded. ``reward`` is what the optimiser saw and
     ``components`` its parts by name; an evaluation leaves both empty. ``model`` names who
-    answered ("policy", "base", "trained", "exported").
+    answered ("policy", "base", "trained", "exported"). ``turns``, ``tools`` and ``sources`` are
+    the harness's own records; ``versions`` names what stood behind the answer (dialect, tool
+    declarations, system prompt, code).
     """
 
     model: str
@@ -84,6 +101,10 @@ class RolloutDone:
     components: Mapping[str, float] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     error: str = ""
+    turns: tuple[TurnRecord, ...] = ()
+    tools: tuple[ToolRecord, ...] = ()
+    sources: tuple[Source, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
     kind: Literal["rollout"] = "rollout"
 
 
@@ -91,11 +112,11 @@ class RolloutDone:
 class Saved:
     """An artifact stands whole at ``path``, relative to the job's folder.
 
-    ``artifact`` is its sort: base, adapter, merged, quantised, report. ``role`` tells apart
+    ``artifact`` is its sort: base, trajectories, adapter, merged, quantised, report. ``role`` tells apart
     two of one sort; ``summary`` is what the console shows of it.
     """
 
-    artifact: Literal["base", "adapter", "merged", "quantised", "report"]
+    artifact: Literal["base", "trajectories", "adapter", "merged", "quantised", "report"]
     path: str
     summary: Mapping[str, Any] = field(default_factory=dict)
     kind: Literal["saved"] = "saved"
@@ -111,11 +132,30 @@ class Checkpointed:
 
 @dataclass(frozen=True)
 class Serving:
-    """A server answers at ``url`` (OpenAI-compatible, without the trailing ``/v1``)."""
+    """A server answers at ``url`` (OpenAI-compatible, without the trailing ``/v1``).
+
+    ``model`` is the deployment's name, ``served_model`` its name on that server where that is
+    another. ``warm_up`` has the first answer: text, num_tokens, first_token_seconds,
+    tokens_per_second.
+    """
 
     url: str
     model: str
+    engine: Literal["local", "vllm", "remote"] = "local"
+    dialect: str = "server"
+    served_model: str = ""
+    warm_up: Mapping[str, Any] = field(default_factory=dict)
     kind: Literal["serving"] = "serving"
+
+
+@dataclass(frozen=True)
+class Restarting:
+    """The server ended by itself and is started again, for the ``time``-th time in a row."""
+
+    reason: str
+    time: int
+    wait_seconds: float
+    kind: Literal["restarting"] = "restarting"
 
 
 @dataclass(frozen=True)
@@ -126,7 +166,9 @@ class Result:
     kind: Literal["result"] = "result"
 
 
-Event = Note | Progress | StepDone | RolloutDone | Saved | Checkpointed | Serving | Result
+Event = (
+    Note | Progress | StepDone | RolloutDone | Saved | Checkpointed | Serving | Restarting | Result
+)
 
 
 class Job(Protocol):
@@ -143,6 +185,9 @@ class Job(Protocol):
     @property
     def seed(self) -> int:
         """Everything random in the job derives from this and the step number."""
+
+    def secret(self, name: str) -> str:
+        """The key that the console keeps under ``name``; UserError when there is none."""
 
     def emit(self, event: Event) -> None:
         """Tell the platform. Raises ``CancelledError`` once the run was asked to stop."""
@@ -161,6 +206,11 @@ class LocalJob:
     events: list[Event] = field(default_factory=list)
     on_event: Callable[[Event], None] | None = None
     on_check: Callable[[], None] | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+    def secret(self, name: str) -> str:
+        """The key called ``name``."""
+        return find_secret(self.secrets, name)
 
     def emit(self, event: Event) -> None:
         """Keep the event, then pass it to ``on_event``, which may raise to stop the job."""
@@ -174,6 +224,18 @@ class LocalJob:
             self.on_check()
 
 
+def find_secret(secrets: Mapping[str, str], name: str) -> str:
+    """The key called ``name``; UserError says how to add it."""
+    if not secrets.get(name):
+        raise UserError(f"There is no key called {name!r}. Add it under Keys in the console.")
+    return secrets[name]
+
+
 def to_json(event: Event) -> dict[str, Any]:
     """The event as plain JSON: what the job's process writes on its pipe."""
     return asdict(event)
+
+
+def to_line(event: Event) -> bytes:
+    """The event as one line of JSON, for a job's own files."""
+    return json.dumps(to_json(event)).encode() + b"\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -43,3 +44,66 @@ class Message:
         if self.tool_call_id:
             chat["tool_call_id"] = self.tool_call_id
         return chat
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something a tool brought back, cited in the answer as ``[S3]``.
+
+    ``text`` is all of it, of which the model may have read less. ``provenance`` has the fields
+    of ``kos.tools.base.Provenance``.
+    """
+
+    id: str
+    title: str
+    url: str
+    text: str
+    provenance: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ToolRecord:
+    """One call as it was made. Times are in seconds; ``started`` counts from the question.
+
+    ``observation`` is what the model read, ``notice`` the line on where it came from, ``mode``
+    the sort of its source: live, cache, embedded, imported, or "" for an error.
+    """
+
+    call: ToolCall
+    observation: str
+    notice: str
+    mode: str
+    is_error: bool
+    started: float
+    seconds: float
+    turn: int
+    sources: tuple[str, ...] = ()
+    agent: str = ""
+
+
+@dataclass(frozen=True)
+class TurnRecord:
+    """One generation of the model within a question, as it came.
+
+    ``rendered`` is the prompt as the model read it, where the harness renders it itself.
+    ``token_ids``, their texts ``tokens`` and ``logprobs`` (natural logarithm) are empty where the
+    server tells none.
+    """
+
+    turn: int
+    raw: str
+    thinking: str
+    answer: str
+    calls: tuple[ToolCall, ...]
+    stop_reason: str
+    flags: tuple[str, ...]
+    num_prompt_tokens: int
+    num_tokens: int
+    started: float
+    first_token_seconds: float | None
+    seconds: float
+    rendered: str = ""
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    agent: str = ""
+    tokens: tuple[str, ...] = ()

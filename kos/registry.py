@@ -54,7 +54,8 @@ class Registry(Generic[C]):
     def register_folder(self, package: str) -> None:
         """Import every module of ``package``: a file dropped there registers itself."""
         for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
-            importlib.import_module(f"{package}.{module.name}")
+            if module.name != "__main__":
+                importlib.import_module(f"{package}.{module.name}")
 
     def __iter__(self) -> Iterator[type[C]]:
         return iter(self._classes.values())

@@ -20,13 +20,19 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import path  # noqa: E402
 
 from apps.chat.consumers import ChatConsumer  # noqa: E402
+from apps.deployments import gateway  # noqa: E402
+from apps.deployments.asgi import Gateway  # noqa: E402
 from apps.runs.consumers import RunConsumer  # noqa: E402
+from kosweb.mcp import Mcp  # noqa: E402
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Say yes to the server's start and stop, which Channels leaves unanswered."""
     while True:
         message = await receive()
+        if message["type"] == "lifespan.shutdown":
+            await gateway.close()
+            await mcp.close()
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
@@ -39,9 +45,11 @@ sockets = URLRouter(
         path("ws/chat/<int:pk>/", ChatConsumer.as_asgi()),  # type: ignore[list-item, arg-type]
     ]
 )
+pages: Any = django  # as an application: django-stubs name its parameters otherwise
+mcp = Mcp(Gateway(pages))
 application = ProtocolTypeRouter(
     {
-        "http": django,
+        "http": mcp,
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(sockets)),
         "lifespan": lifespan,
     }

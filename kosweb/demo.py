@@ -16,9 +16,12 @@ from apps.runs.models import Artifact, Run, Status
 from apps.runs.pipelines import StageView, stages_of
 from apps.runs.presets import PRESETS
 from kos.config import ImportBase
+from kos.data.bases import BaseSource, SmolLM2WithTools
 from kos.errors import UserError
 
 NAME = "Demo"
+CHAT_NAME = "Demo chat with tools"
+CHAT_BASE = SmolLM2WithTools()
 POLL_SECONDS = 0.5
 
 
@@ -40,15 +43,26 @@ def launch_pipeline(base: Artifact) -> Run:
     )
 
 
-def find_base() -> Artifact | None:
-    name = ImportBase().source.kind
+def launch_chat(base: Artifact) -> Run:
+    """A small model that calls the tools, to chat with while the main job runs."""
+    return services.launch(
+        _owner(), "deploy", PRESETS["demo-chat"].config, name=CHAT_NAME, inputs={"model": base}
+    )
+
+
+def is_chat_up() -> bool:
+    return Run.objects.filter(kind="deploy", name=CHAT_NAME).active().exists()
+
+
+def find_base(source: BaseSource | None = None) -> Artifact | None:
+    name = (source or ImportBase().source).kind
     bases = Artifact.objects.filter(kind=Artifact.Kind.BASE, run__status=Status.DONE)
     return bases.filter(run__config__source__kind=name).first()
 
 
-def launch_base() -> Run:
-    config = ImportBase()
-    return services.launch(_owner(), "base", config, name="SmolLM2-135M")
+def launch_base(source: BaseSource | None = None) -> Run:
+    config = ImportBase(source=source or ImportBase().source)
+    return services.launch(_owner(), "base", config, name=config.source.label().partition(",")[0])
 
 
 def follow(run: Run) -> Iterator[list[StageView]]:

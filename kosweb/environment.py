@@ -7,7 +7,9 @@ containers hand over secrets.
 from __future__ import annotations
 
 import os
+from json import JSONDecodeError, loads
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -49,3 +51,15 @@ def path(name: str, default: Path) -> Path:
 def words(name: str, default: str) -> list[str]:
     """A list, separated by commas."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def json(name: str) -> dict[str, Any]:
+    """A JSON object; {} when it is not set."""
+    value = text(name)
+    try:
+        found = loads(value) if value else {}
+    except JSONDecodeError as error:
+        raise ImproperlyConfigured(f"{name} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ImproperlyConfigured(f"{name} is {value[:80]!r}; a JSON object would do")
+    return found

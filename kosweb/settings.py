@@ -68,15 +68,51 @@ LEASE_SECONDS = environment.number("KOS_LEASE_SECONDS", 15)
 # The queues and how many jobs a machine's worker takes from each at a time.
 QUEUES = {"cpu": 1, "gpu": 1, "serve": 4}
 
+# --- Tools ------------------------------------------------------------------------------------
+CORPUS = VAR / "corpus"
+# Off line no live source is asked, whatever keys there are.
+OFFLINE = environment.flag("KOS_OFFLINE")
+# The order of sources by tool, where it is not the usual one: {"search_icd": ["embedded"]}.
+TOOL_CHAINS = environment.json("KOS_TOOLS")
+TOOL_KEYS = {
+    name: key
+    for name in (
+        "brave",
+        "tavily",
+        "exa",
+        "ncbi",
+        "openfda",
+        "nhs",
+        "who_client_id",
+        "who_client_secret",
+    )
+    if (key := environment.text(f"KOS_KEY_{name.upper()}"))
+}
+TOOL_OPTIONS = {
+    "searxng_url": environment.text("KOS_SEARXNG_URL"),
+    "who_url": environment.text("KOS_WHO_URL"),
+    "who_release": environment.text("KOS_WHO_RELEASE"),
+    "nhs_url": environment.text("KOS_NHS_URL"),
+    "email": environment.text("KOS_CONTACT_EMAIL"),
+}
+# Programs that speak MCP over stdio, by name: {"records": ["/opt/records/mcp", "--stdio"]}.
+MCP_COMMANDS = environment.json("KOS_MCP_COMMANDS")
+# MCP servers of our own network, as host:port: every other one must be public and https.
+MCP_HOSTS = frozenset(environment.words("KOS_MCP_HOSTS", ""))
+# What keys of outside services are encrypted with, newest first; the secret key opens too.
+ENCRYPTION_KEYS = environment.words("KOS_ENCRYPTION_KEY", "")
+
 # --- Django -----------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "kosweb",
     "apps.accounts",
     "apps.datasets",
+    "apps.tools",
     "apps.runs",
     "apps.deployments",
     "apps.traces",
     "apps.evals",
+    "apps.reviews",
     "apps.chat",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -209,5 +245,5 @@ LOGGING = {
         "console": {"class": "logging.StreamHandler", "filters": ["run"], "formatter": "line"}
     },
     "root": {"handlers": ["console"], "level": environment.text("KOS_LOG_LEVEL", "INFO")},
-    "loggers": {"httpx": {"level": "WARNING"}},
+    "loggers": {name: {"level": "WARNING"} for name in ("httpx", "httpx2", "mcp")},
 }

@@ -22,6 +22,8 @@ urlpatterns = [
     path("deployments/", include("apps.deployments.urls")),
     path("traces/", include("apps.traces.urls")),
     path("", include("apps.evals.urls")),
+    path("tools/", include("apps.tools.urls")),
+    path("review/", include("apps.reviews.urls")),
     path("chat/", include("apps.chat.urls")),
 ]
 

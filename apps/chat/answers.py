@@ -9,20 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import time
-from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from channels.db import database_sync_to_async
 
-from apps.chat import services
+from apps.chat import recording, services
+from apps.chat.growing import Answer
 from apps.chat.models import ChatMessage, Conversation
-from apps.chat.services import Draft, Question
+from apps.deployments.threads import in_thread
 from kos.errors import UserError
-from kos.harness.loop import AnswerDelta, ThinkingDelta, TurnDone, TurnEvent, run_turn
 from kos.messages import Message
 
 logger = logging.getLogger(__name__)
@@ -38,43 +35,6 @@ class Ending(NamedTuple):
 
     status: ChatMessage.Status
     error: str = ""
-    flags: Sequence[str] = ()
-
-
-@dataclass(eq=False)
-class Answer:
-    """One answer as it grows."""
-
-    pk: int
-    content: str = ""
-    thinking: str = ""
-    num_tokens: int = 0
-    is_stop_requested: bool = False
-    task: asyncio.Task[None] | None = None
-    done: TurnDone | None = None
-    started: float = field(default_factory=time.perf_counter)
-
-    def take(self, event: TurnEvent) -> None:
-        match event:
-            case AnswerDelta(text):
-                self.content += text
-                self.num_tokens += 1
-            case ThinkingDelta(text):
-                self.thinking += text
-                self.num_tokens += 1
-            case TurnDone():
-                self.content, self.thinking = event.message.content, event.message.thinking
-                self.num_tokens, self.done = event.num_tokens, event
-
-    @property
-    def draft(self) -> Draft:
-        seconds = self.done.seconds if self.done else time.perf_counter() - self.started
-        return Draft(self.content, self.thinking, self.num_tokens, seconds)
-
-    def stop(self) -> None:
-        self.is_stop_requested = True
-        if self.task is not None:
-            self.task.cancel()
 
 
 class Room:
@@ -103,29 +63,27 @@ def room_of(conversation_id: int) -> Room:
     return room
 
 
-async def start(answer_id: int) -> asyncio.Task[None]:
+async def tell(conversation_id: int) -> None:
+    """Let those who watch a conversation look again."""
+    room_of(conversation_id).move()
+
+
+async def start(row: ChatMessage) -> asyncio.Task[None]:
     """Write the answer of a row with status "writing", in a task of its own."""
-    try:
-        question = await database_sync_to_async(services.question_of)(answer_id)
-    except UserError as error:
-        await _end(Answer(answer_id), Ending(Status.FAILED, str(error)), [])
-        raise
-    room = room_of(question.conversation_id)
-    answer = room.answer = Answer(answer_id)
+    room = room_of(row.conversation_id)
+    answer = room.answer = Answer(row.pk)
     # In a context of its own: a plain view's would send its database calls to a thread that
     # ends with the request.
-    answer.task = asyncio.create_task(
-        _write(answer, room, question), context=contextvars.Context()
-    )
+    answer.task = asyncio.create_task(_write(answer, room), context=contextvars.Context())
     _tasks.add(answer.task)
     answer.task.add_done_callback(_tasks.discard)
     room.move()
     return answer.task
 
 
-async def start_and_wait(answer_id: int) -> None:
+async def start_and_wait(row: ChatMessage) -> None:
     """The same to its end, for a server without an event loop of its own."""
-    await (await start(answer_id))
+    await (await start(row))
 
 
 async def stop(conversation: Conversation) -> None:
@@ -138,17 +96,21 @@ async def stop(conversation: Conversation) -> None:
         await database_sync_to_async(services.stop)(conversation)
 
 
-async def _write(answer: Answer, room: Room, question: Question) -> None:
+async def _write(answer: Answer, room: Room) -> None:
     keeper = asyncio.create_task(_keep_up(answer))
     ending = Ending(Status.FAILED, CRASHED)
+    asked: list[Message] = []
     try:
-        turn = run_turn(question.messages, client=question.client, limits=question.limits)
+        # Opening the tools' data for the first time may take seconds, which nobody else waits.
+        question = await in_thread(services.question_of, answer.pk)
+        asked = question.messages
+        turn = question.harness.run(asked, earlier=question.earlier)
         async with aclosing(turn) as events:
             async for event in events:
                 answer.take(event)
                 room.move()
         assert answer.done is not None, "the loop ended without TurnDone"
-        ending = Ending(Status.DONE, flags=answer.done.flags)
+        ending = Ending(Status.DONE)
     except UserError as error:
         ending = Ending(Status.FAILED, str(error))
     except asyncio.CancelledError:
@@ -159,7 +121,7 @@ async def _write(answer: Answer, room: Room, question: Question) -> None:
     finally:
         keeper.cancel()
         try:
-            await _end(answer, ending, question.messages)
+            await _end(answer, ending, asked)
         finally:
             room.answer = None
             room.move()
@@ -167,15 +129,27 @@ async def _write(answer: Answer, room: Room, question: Question) -> None:
 
 async def _end(answer: Answer, ending: Ending, messages: list[Message]) -> None:
     await database_sync_to_async(services.finish)(
-        answer.pk, ending.status, answer.draft, flags=ending.flags, error=ending.error
+        answer.pk,
+        ending.status,
+        answer.draft,
+        flags=answer.done.flags if answer.done else (),
+        error=ending.error,
+        versions=dict(answer.done.versions) if answer.done else None,
     )
-    if answer.done is not None:
-        await database_sync_to_async(services.record_trace)(answer.pk, messages, answer.done)
+    await database_sync_to_async(recording.record_trace)(
+        answer.pk, messages, answer.done or answer.draft, error=ending.error
+    )
 
 
 async def _keep_up(answer: Answer) -> None:
+    kept = 0
     while True:
         await asyncio.sleep(KEEP_SECONDS)
-        if not await database_sync_to_async(services.keep_draft)(answer.pk, answer.draft):
+        changes = answer.num_changes
+        is_kept = await database_sync_to_async(services.keep_draft)(
+            answer.pk, answer.draft, with_tools=changes > kept
+        )
+        kept = changes
+        if not is_kept:
             logger.info("answer %s was stopped by another process", answer.pk)
             answer.stop()

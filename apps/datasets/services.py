@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -94,21 +95,33 @@ def import_labels(
 ) -> tuple[LabelSet, LabelReport]:
     """Keep the labels in ``path``; the same rows again give the set that is there."""
     report = read_labels(path)
-    digest = hashlib.sha256("\n".join(sorted(row.id for row in report.rows)).encode()).hexdigest()
-    with transaction.atomic():
-        found, is_new = LabelSet.objects.get_or_create(
-            digest=digest,
-            defaults={
-                "name": name,
-                "source": (source or path.name)[:200],
-                "is_restricted": any(row.restricted for row in report.rows),
-                "created_by": user,
-            },
-        )
-        if is_new:
-            rows = [_labelled(found, n, row) for n, row in enumerate(report.rows)]
-            LabelledAnswer.objects.bulk_create(rows, batch_size=500)
-    return found, report
+    return keep_labels(name, report.rows, source=source or path.name, user=user), report
+
+
+@transaction.atomic
+def keep_labels(
+    name: str, labels: Sequence[LabelledRow], *, source: str, user: User | None = None
+) -> LabelSet:
+    """The set that holds exactly these rows, made if there is none."""
+    found, is_new = LabelSet.objects.get_or_create(
+        digest=_digest_of_labels(labels),
+        defaults={
+            "name": name,
+            "source": source[:200],
+            "is_restricted": any(row.restricted for row in labels),
+            "created_by": user,
+        },
+    )
+    if is_new:
+        rows = [_labelled(found, n, row) for n, row in enumerate(labels)]
+        LabelledAnswer.objects.bulk_create(rows, batch_size=500)
+    return found
+
+
+def _digest_of_labels(labels: Iterable[LabelledRow]) -> str:
+    # With the verdicts: the same rows judged by one person more are another set.
+    said = (f"{row.id} {''.join(str(int(met)) for met in row.met)}" for row in labels)
+    return hashlib.sha256("\n".join(sorted(said)).encode()).hexdigest()
 
 
 def tasks_of(version: DatasetVersion) -> Iterator[RubricTask]:
@@ -157,16 +170,29 @@ def load_sample() -> DatasetVersion:
 
 def materialise(version: DatasetVersion) -> Path:
     """The version as JSONL, one RubricTask a line, for jobs that see no database."""
-    folder = Path(settings.ARTIFACTS) / "datasets"
-    path = folder / f"{version.digest}.jsonl"
+    rows = version.examples.order_by("position").iterator(chunk_size=500)
+    return _written(
+        "datasets", version.digest, (row.rubric_task.model_dump_json() for row in rows)
+    )
+
+
+def materialise_labels(label_set: LabelSet) -> Path:
+    """The labels as JSONL, one ``kos.data.labels.LabelledAnswer`` a line."""
+    rows = label_set.answers.order_by("position").iterator(chunk_size=500)
+    return _written("labels", label_set.digest, (json.dumps(row.row) for row in rows))
+
+
+def _written(sort: str, digest: str, lines: Iterable[str]) -> Path:
+    folder = Path(settings.ARTIFACTS) / sort
+    path = folder / f"{digest}.jsonl"
     if path.exists():
         return path
     folder.mkdir(parents=True, exist_ok=True)
     # Two workers may write at once: each writes its own file and the last rename wins.
     handle, name = tempfile.mkstemp(dir=folder, suffix=".tmp")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        for example in version.examples.order_by("position").iterator(chunk_size=500):
-            file.write(example.rubric_task.model_dump_json() + "\n")
+        for line in lines:
+            file.write(line + "\n")
         file.flush()
         os.fsync(file.fileno())
     Path(name).replace(path)

@@ -15,7 +15,7 @@ from ninja.errors import ValidationError
 
 from apps.accounts.auth import require_engineer
 from apps.accounts.models import User
-from apps.datasets.models import DatasetVersion
+from apps.datasets.models import DatasetVersion, LabelSet
 from apps.runs import services
 from apps.runs.models import Artifact, Event, Run, Status
 from apps.runs.presets import PRESETS
@@ -35,6 +35,7 @@ class RunIn(Schema):
     inputs: dict[str, int] = Field({}, description="Artifact ids by input name.")
     dataset: int | None = Field(None, description="Id of a dataset version.")
     benchmark: int | None = Field(None, description="A pipeline's second set to evaluate on.")
+    labels: int | None = Field(None, description="Id of a label set, to calibrate a judge on.")
     seed: int = Field(0, ge=0, lt=2**63)
 
 
@@ -50,6 +51,7 @@ class RunOut(Schema):
     inputs: dict[str, int]
     dataset: int | None = Field(None, alias="dataset_id")
     benchmark: int | None = Field(None, alias="benchmark_id")
+    labels: int | None = Field(None, alias="label_set_id")
     seed: int
     code_revision: str
     attempt: int
@@ -118,6 +120,7 @@ def launch(request: HttpRequest, body: RunIn) -> Answer[Run]:
             inputs={name: _artifact(name, pk) for name, pk in body.inputs.items()},
             dataset=_version("dataset", body.dataset),
             benchmark=_version("benchmark", body.benchmark),
+            labels=_labels(body.labels),
             seed=body.seed,
         )
     except pydantic.ValidationError as error:
@@ -202,6 +205,15 @@ def _artifact(name: str, pk: int) -> Artifact:
     if artifact is None:
         raise UserError(f"{name}: there is no artifact {pk}")
     return artifact
+
+
+def _labels(pk: int | None) -> LabelSet | None:
+    if pk is None:
+        return None
+    found = LabelSet.objects.filter(pk=pk).first()
+    if found is None:
+        raise UserError(f"labels: there is no label set {pk}")
+    return found
 
 
 def _version(name: str, pk: int | None) -> DatasetVersion | None:

@@ -16,12 +16,14 @@ from django.forms.boundfield import BoundField
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from apps.datasets.models import DatasetVersion
+from apps.datasets.models import DatasetVersion, LabelSet
 from apps.runs.models import Artifact
 from kos.config import Input, JobConfig
 from kos.registry import Registry
 
 KIND = "kind"
+# Inputs that lie in the database, not in a run's folder.
+SETS = {"dataset", "labels"}
 LONG = 80
 
 
@@ -44,7 +46,8 @@ class ConfigForm(forms.Form):
     A valid root form has the frozen ``config``.
     """
 
-    model: type[BaseModel]
+    # Not "model": a knob may be called so, and would be lost.
+    schema: type[BaseModel]
     registry: Registry[Any] | None = None
     config: BaseModel
 
@@ -61,11 +64,11 @@ class ConfigForm(forms.Form):
             name: make_part(
                 info, prefix=self.add_prefix(name), data=data, values=initial.get(name)
             )
-            for name, info in self.model.model_fields.items()
+            for name, info in self.schema.model_fields.items()
             if is_part(info)
         }
         if self.registry is not None:
-            self.fields[KIND] = kind_field(self.registry, self.model)
+            self.fields[KIND] = kind_field(self.registry, self.schema)
 
     @property
     def title(self) -> str:
@@ -74,7 +77,7 @@ class ConfigForm(forms.Form):
     @property
     def note(self) -> str:
         """What the part is, in the words of its docstring's first line."""
-        return (self.model.__doc__ or "").strip().splitlines()[0] if self.model.__doc__ else ""
+        return (self.schema.__doc__ or "").strip().splitlines()[0] if self.schema.__doc__ else ""
 
     @property
     def menu(self) -> BoundField | None:
@@ -109,7 +112,7 @@ class ConfigForm(forms.Form):
 
     def payload(self) -> dict[str, Any]:
         """What was typed, nested as the config is."""
-        kind = self.model.model_fields.get(KIND)
+        kind = self.schema.model_fields.get(KIND)
         filled = {KIND: kind.default} if kind else {}
         filled |= {k: plain(v) for k, v in self.cleaned_data.items() if k != KIND}
         return filled | {name: part.payload() for name, part in self.parts.items()}
@@ -125,7 +128,7 @@ class ConfigForm(forms.Form):
         if self.prefix or not self.is_complete() or self.errors:
             return self.cleaned_data
         try:
-            self.config = self.model.model_validate(self.payload())
+            self.config = self.schema.model_validate(self.payload())
         except ValidationError as error:
             for problem in error.errors():
                 self.put_error(
@@ -163,7 +166,7 @@ def config_form(
         for name, info in model.model_fields.items()
         if name != KIND and not is_part(info)
     }
-    body |= {"model": model, "registry": registry}
+    body |= {"schema": model, "registry": registry}
     cls = type(f"{model.__name__}Form", (ConfigForm,), body)
     form: ConfigForm = cls(data, prefix=prefix, initial=initial)
     return form
@@ -284,8 +287,8 @@ class InputsForm(forms.Form):
 
     @property
     def sets(self) -> set[str]:
-        """The inputs that are datasets, not artifacts."""
-        return {name for name, wanted in self.declared.items() if "dataset" in wanted.kinds}
+        """The inputs that are datasets or labels, not artifacts."""
+        return {name for name, wanted in self.declared.items() if SETS & {*wanted.kinds}}
 
     @property
     def given(self) -> dict[str, Any]:
@@ -306,12 +309,14 @@ class _Choice(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic only
 
 def input_field(name: str, wanted: Input) -> forms.Field:
     """A menu of what fits; a required one starts with the newest."""
-    options: Any = (
+    options: Any
+    if "dataset" in wanted.kinds:
         # Benchmarks last: they may be evaluated on, and nothing else.
-        DatasetVersion.objects.select_related("dataset").order_by("is_restricted", "-pk")
-        if "dataset" in wanted.kinds
-        else Artifact.objects.filter(kind__in=wanted.kinds)
-    )
+        options = DatasetVersion.objects.select_related("dataset").order_by("is_restricted", "-pk")
+    elif "labels" in wanted.kinds:
+        options = LabelSet.objects.all()
+    else:
+        options = Artifact.objects.filter(kind__in=wanted.kinds)
     return _Choice(
         queryset=options,
         required=wanted.is_required,

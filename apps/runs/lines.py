@@ -85,13 +85,16 @@ def _spoken(run: Run) -> Any:
     return Event.objects.filter(run=run).exclude(kind__in=SILENT)
 
 
-LEVELS = {"status": "mark", "lost": "warning"}
+LEVELS = {"status": "mark", "lost": "warning", "restarting": "warning"}
 SAYS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "note": lambda data: data["text"],
     "step": _step,
     "saved": lambda data: f"{data['artifact']} at {data['path']}  {pairs(data['summary'])}"[:400],
     "checkpoint": lambda data: f"after step {data['step']}",
     "serving": lambda data: f"{data['model']} answers",
+    "restarting": lambda data: (
+        f"started again in {data['wait_seconds']:g} s, time {data['time']} in a row: {data['reason']}"
+    ),
     "result": lambda data: pairs(data["summary"])[:400],
     "status": _status,
     "lost": lambda data: f"attempt {data['attempt']} on {data['worker']}: {data['reason']}",

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from apps.datasets.models import DatasetVersion
+from apps.datasets.models import DatasetVersion, LabelSet
 from kos.config import JOBS, JobConfig
 
 if TYPE_CHECKING:
@@ -61,6 +61,14 @@ class Run(models.Model):
         on_delete=models.PROTECT,
         related_name="benchmarked",
         help_text="A pipeline's second set to evaluate on",
+    )
+    label_set = models.ForeignKey(
+        LabelSet,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="runs",
+        help_text="What a judge is calibrated on",
     )
     seed = models.BigIntegerField(default=0)
     code_revision = models.CharField(max_length=40, blank=True)
@@ -147,6 +155,7 @@ class Artifact(models.Model):
 
     class Kind(models.TextChoices):
         BASE = "base", "Base"
+        TRAJECTORIES = "trajectories", "Tool trajectories"
         ADAPTER = "adapter", "Adapter"
         MERGED = "merged", "Merged BF16"
         QUANTISED = "quantised", "Quantised"

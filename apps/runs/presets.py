@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from kos.evals.benchmarks import BENCHMARKS
+from kos.tools.registry import all_tools
+
 
 class Preset(NamedTuple):
     """``config`` needs only the knobs that differ from the defaults of ``kind``."""
@@ -14,6 +17,9 @@ class Preset(NamedTuple):
     description: str
     config: Mapping[str, Any]
 
+
+# In the order in which the tool adapter learnt them: the prompt is the same to the byte.
+TOOL_NAMES = tuple(tool.name for tool in all_tools())
 
 KOS1: dict[str, Any] = {
     "groups": 32,
@@ -54,6 +60,23 @@ PRESETS: dict[str, Preset] = {
             "evaluate": {"samples": 2, "sampling": {"max_tokens": 208, "temperature": 0.7}},
             "evaluate_benchmark": {"samples": 1, "sampling": {"max_tokens": 160}},
             "deploy": {"name": "kos-demo"},
+        },
+    ),
+    "demo-chat": Preset(
+        "deploy",
+        "Chat with tools",
+        "SmolLM2-135M with Kos's tool adapter, in process, with all seven tools: demonstrates the "
+        "harness on a laptop. Short results, or its context would be full after one search.",
+        {
+            "name": "kos-tools",
+            "max_context": 4096,
+            "asking": {
+                "dialect": "hermes",
+                "tools_as": "json",
+                "tools": list(TOOL_NAMES),
+                "observation_tokens": 300,
+                "sampling": {"max_tokens": 192, "temperature": 0.0},
+            },
         },
     ),
     "smoke": Preset(
@@ -99,4 +122,11 @@ PRESETS: dict[str, Preset] = {
             },
         },
     ),
+}
+
+# Benchmarks prescribe how they are asked and scored; a new one is offered by its file alone.
+PRESETS |= {
+    f"benchmark-{kind}": Preset("evaluate", cls.label(), cls.measures, cls(kind=kind).settings())
+    for cls in BENCHMARKS
+    if not cls.is_of_labels and (kind := cls.model_fields["kind"].default)
 }

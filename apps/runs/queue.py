@@ -15,7 +15,7 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from apps.accounts.models import User
-from apps.datasets.models import DatasetVersion
+from apps.datasets.models import DatasetVersion, LabelSet
 from apps.runs.models import Artifact, Run, RunInput
 from kos.config import JOBS, Input, JobConfig
 from kos.errors import UserError
@@ -33,13 +33,15 @@ def create(
     inputs: Mapping[str, Artifact] | None = None,
     dataset: DatasetVersion | None = None,
     benchmark: DatasetVersion | None = None,
+    labels: LabelSet | None = None,
     seed: int = 0,
     pipeline: Run | None = None,
     stage: str = "",
 ) -> Run:
     """A queued run with its inputs. Raises UserError when the inputs do not fit the job."""
     given = dict(inputs or {})
-    _check_inputs(config, given, dataset=dataset, benchmark=benchmark)
+    sets = {"dataset": dataset, "benchmark": benchmark, "labels": labels}
+    _check_inputs(config, given, {name for name, one in sets.items() if one is not None})
     with transaction.atomic():
         run = Run.objects.create(
             name=name or type(config).label(),
@@ -48,6 +50,7 @@ def create(
             config=config.model_dump(mode="json"),
             dataset=dataset,
             benchmark=benchmark,
+            label_set=labels,
             seed=seed,
             code_revision=settings.REVISION,
             pipeline=pipeline,
@@ -75,15 +78,8 @@ def _send(run_id: int, queue: str) -> None:
         logger.warning("run %s waits: the broker does not answer", run_id)
 
 
-def _check_inputs(
-    config: JobConfig,
-    given: Mapping[str, Artifact],
-    *,
-    dataset: DatasetVersion | None,
-    benchmark: DatasetVersion | None,
-) -> None:
-    sets = {"dataset": dataset, "benchmark": benchmark}
-    present = set(given) | {name for name, version in sets.items() if version is not None}
+def _check_inputs(config: JobConfig, given: Mapping[str, Artifact], sets: set[str]) -> None:
+    present = set(given) | sets
     unknown = present - set(config.inputs)
     if unknown:
         known = ", ".join(config.inputs) or "no inputs"

@@ -16,7 +16,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
 from apps.accounts.models import User
-from apps.datasets.models import DatasetVersion
+from apps.datasets.models import DatasetVersion, LabelSet
 from apps.runs import events, pipelines, progress, queue
 from apps.runs.models import HELD, Artifact, Run, Status
 from kos.config import JOBS, JobConfig
@@ -38,6 +38,7 @@ def launch(
     inputs: Mapping[str, Artifact] | None = None,
     dataset: DatasetVersion | None = None,
     benchmark: DatasetVersion | None = None,
+    labels: LabelSet | None = None,
     seed: int = 0,
 ) -> Run:
     """Make a run and, once the transaction is in, tell the workers of it.
@@ -56,6 +57,7 @@ def launch(
         inputs=inputs,
         dataset=dataset,
         benchmark=benchmark,
+        labels=labels,
         seed=seed,
     )
     if kind == "pipeline":

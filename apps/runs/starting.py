@@ -11,6 +11,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from pydantic import ValidationError
 
 from apps.accounts.guards import PageRequest, engineer
 from apps.runs import services
@@ -124,12 +125,34 @@ def _initial(request: PageRequest, kind: str) -> tuple[Mapping[str, Any], dict[s
             raise Http404
         given = {entry.name: entry.artifact_id for entry in run.inputs.all()}
         given |= {"dataset": run.dataset_id, "benchmark": run.benchmark_id}
+        given["labels"] = run.label_set_id
         return run.config, given | {"name": run.name, "seed": run.seed}
     preset = _preset(request, kind)
-    if preset is None:
-        return _model(kind).model_validate({KIND: kind}).model_dump(mode="json"), given
-    config = _model(kind).model_validate({KIND: kind, **preset.config})
-    return config.model_dump(mode="json"), given
+    config = _model(kind).model_validate({KIND: kind, **(preset.config if preset else {})})
+    return _with_knobs(config, request.GET), given
+
+
+def _with_knobs(config: JobConfig, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with knobs that a link sets, by their names in the form (``grader-kind=judge``).
+
+    What cannot be read is passed over: a link sets where a form starts, no more.
+    """
+    found: dict[str, Any] = config.model_dump(mode="json")
+    # Kinds first: the knobs of a choice stand beside its kind.
+    for name in sorted(wanted, key=lambda one: not one.endswith(f"-{KIND}")):
+        *path, knob = name.split("-")
+        part: Any = found
+        for step in path:
+            part = part.get(step) if isinstance(part, dict) else None
+        if not path or not isinstance(part, dict):
+            continue
+        if knob == KIND and part.get(KIND) != wanted[name]:
+            part.clear()
+        part[knob] = wanted[name]
+    try:
+        return type(config).model_validate(found).model_dump(mode="json")
+    except ValidationError:
+        return config.model_dump(mode="json")
 
 
 def _page(request: PageRequest, kind: str, form: ConfigForm, inputs: InputsForm) -> dict[str, Any]:

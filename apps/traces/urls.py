@@ -8,5 +8,7 @@ app_name = "traces"
 urlpatterns = [
     path("", views.list, name="list"),
     path("<int:pk>/", views.detail, name="detail"),
+    path("<int:pk>/flag/", views.flag, name="flag"),
+    path("compare/", views.compare, name="compare"),
     path("run/<int:pk>/", views.rollouts, name="rollouts"),
 ]

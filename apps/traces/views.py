@@ -1,50 +1,97 @@
-"""Traces as pages: the list, one trace with its rubric, and the rollouts of a run by step."""
+"""Traces as pages: the list, one trace, two side by side, and the rollouts of a run by step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count
-from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_GET
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.guards import PageRequest, reader
+from apps.datasets.models import Example
 from apps.runs.models import Run
-from apps.traces import reading
+from apps.traces import comparing, reading, services
 from apps.traces.forms import TraceFilter
-from apps.traces.models import Trace
+from apps.traces.models import Trace, TraceFlag, TraceQuerySet
+from apps.traces.timeline import timeline
 
 PAGE_SIZE = 50
 GROUPS_PER_PAGE = 8
+
+
+class Page(NamedTuple):
+    """A stretch of a long list, newest first. No counting: that reads the whole table."""
+
+    rows: list[Trace]
+    older: int | None
+    is_first: bool
 
 
 @reader
 @require_GET
 def list(request: PageRequest) -> HttpResponse:
     form = TraceFilter(request.GET)
-    traces = form.narrow(Trace.objects.visible_to(request.user)).select_related("run")
-    page = Paginator(traces.order_by("-pk"), PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "traces/list.html", {"page": page, "form": form})
+    found = form.narrow(Trace.objects.visible_to(request.user).rows())
+    page = _page(found, request.GET.get("before", ""))
+    is_filtered = any(request.GET.get(name) for name in form.fields)
+    context = {"page": page, "form": form, "is_filtered": is_filtered}
+    return render(request, "traces/list.html", context)
 
 
 @reader
 @require_GET
 def detail(request: PageRequest, pk: int) -> HttpResponse:
-    """One answer: what was asked, thought and said, and how its score comes about."""
-    visible = Trace.objects.visible_to(request.user).select_related("run__pipeline")
-    trace = get_object_or_404(visible, pk=pk)
+    """One answer: what was asked, looked up, thought and said, and how its score comes about."""
+    trace = _get(request, pk)
     grades = [*trace.grades.all()]
-    place = {"run": trace.run_id, "step": trace.step, "model": trace.model}
-    siblings = Trace.objects.filter(**place, example_id=trace.example_id).exclude(pk=pk)
     context = {
         "trace": trace,
         "grades": grades,
         "arithmetic": reading.arithmetic(grades),
-        "siblings": siblings,
+        "siblings": _siblings(trace),
+        "prompt": reading.prompt(trace),
+        "turns": reading.turns(trace),
+        "calls": reading.calls(trace.tools),
+        "timeline": timeline(trace),
+        "raised": trace.raised.select_related("by"),
+        "kinds": TraceFlag.Kind.choices,
+        "example": _example(trace),
     }
     return render(request, "traces/detail.html", context)
+
+
+@reader
+@require_POST
+def flag(request: PageRequest, pk: int) -> HttpResponse:
+    """Say what is wrong with an answer; no kind takes back what one said before."""
+    trace = _get(request, pk)
+    kinds = [kind for kind in request.POST.getlist("kind") if kind in TraceFlag.Kind]
+    note = request.POST.get("note", "").strip()
+    services.raise_flags(trace, request.user, kinds, note=note)
+    messages.success(request, "Flagged for the review queue." if kinds else "Flags taken back.")
+    return redirect("traces:detail", pk)
+
+
+@reader
+@require_GET
+def compare(request: PageRequest) -> HttpResponse:
+    """Two traces: their answers word by word, and which searches each made."""
+    left, right = (_named(request, name) for name in ("a", "b"))
+    context = {
+        "left": left,
+        "right": right,
+        "difference": comparing.difference(left.answer, right.answer),
+        "pairs": comparing.pairs(reading.calls(left.tools), reading.calls(right.tools)),
+        "numbers": comparing.numbers(left, right),
+        "versions": comparing.versions(left, right),
+        "is_same_question": left.question == right.question,
+    }
+    return render(request, "traces/compare.html", context)
 
 
 @reader
@@ -72,6 +119,45 @@ def rollouts(request: PageRequest, pk: int) -> HttpResponse:
         "counts": found.aggregate(num=Count("pk")),
     }
     return render(request, "traces/rollouts.html", context)
+
+
+def _page(traces: TraceQuerySet, before: str) -> Page:
+    newest = traces.order_by("-pk")
+    if before.isdecimal():
+        newest = newest.filter(pk__lt=int(before))
+    rows = [*newest[: PAGE_SIZE + 1]]
+    older = rows[PAGE_SIZE - 1].pk if len(rows) > PAGE_SIZE else None
+    return Page(rows[:PAGE_SIZE], older, not before.isdecimal())
+
+
+def _get(request: PageRequest, pk: int) -> Trace:
+    visible = Trace.objects.visible_to(request.user).select_related("run__pipeline")
+    return get_object_or_404(visible, pk=pk)
+
+
+def _named(request: PageRequest, name: str) -> Trace:
+    wanted = request.GET.get(name, "").strip().lstrip("#")
+    if not wanted.isdecimal():
+        raise Http404(f"The address needs ?a= and ?b=, numbers of traces; {name} is none.")
+    return _get(request, int(wanted))
+
+
+def _siblings(trace: Trace) -> TraceQuerySet:
+    """Other answers to the same prompt: of the step first, then of other runs and models."""
+    same = Trace.objects.filter(example_id=trace.example_id).exclude(pk=trace.pk)
+    if trace.origin in (Trace.Origin.CHAT, Trace.Origin.API):
+        return same.none()
+    return same.filter(run=trace.run, step=trace.step, model=trace.model).rows()
+
+
+def _example(trace: Trace) -> Example | None:
+    """The dataset's row that the prompt comes from."""
+    if trace.run is None or trace.run.dataset_id is None:
+        return None
+    found = Example.objects.filter(
+        version_id=trace.run.dataset_id, external_id=trace.example_id
+    ).defer("task")
+    return found.first()
 
 
 def _chosen(wanted: str, steps: Sequence[int]) -> int:

@@ -22,7 +22,10 @@ NEEDED = ("prompt", "completion", "rubric", "binary_labels")
 
 @dataclass(frozen=True)
 class LabelledAnswer:
-    """One answer, one criterion, and who found it met. ``met`` and ``by`` go together."""
+    """One answer, one criterion, and who found it met. ``met`` and ``by`` go together.
+
+    ``points`` below 0 say that the criterion names a fault; meta-evaluation rows have none.
+    """
 
     id: str
     prompt_id: str
@@ -33,6 +36,7 @@ class LabelledAnswer:
     by: tuple[str, ...]
     category: str = ""
     restricted: bool = False
+    points: float = 1.0
 
 
 @dataclass
@@ -66,7 +70,7 @@ def _read(lines: Iterable[Line]) -> LabelReport:
     report, seen = LabelReport(), dict[str, int]()
     for line in lines:
         try:
-            row = _row(parse_object(line.text))
+            row = row_of(parse_object(line.text))
         except UserError as error:
             report.problems.append(LineProblem(line.number, str(error)))
             continue
@@ -79,7 +83,8 @@ def _read(lines: Iterable[Line]) -> LabelReport:
     return report
 
 
-def _row(row: Mapping[str, Any]) -> LabelledAnswer:
+def row_of(row: Mapping[str, Any]) -> LabelledAnswer:
+    """A row of a meta-evaluation file; raises UserError that says what is wrong with it."""
     missing = [name for name in NEEDED if name not in row]
     if missing:
         raise UserError(f"no {', '.join(missing)}; a row of labels has {', '.join(NEEDED)}")
@@ -103,4 +108,25 @@ def _row(row: Mapping[str, Any]) -> LabelledAnswer:
         by=tuple(str(one) for one in people) or tuple(f"rater {n}" for n in range(len(labels))),
         category=str(row.get("category") or ""),
         restricted="canary" in row or row.get("restricted") is True,
+        points=_points(row.get("points")),
+    )
+
+
+def _points(given: Any) -> float:
+    if given is None:
+        return 1.0
+    if isinstance(given, bool) or not isinstance(given, int | float) or not given:
+        raise UserError(f"points must be a number other than 0, found {given!r}")
+    return float(given)
+
+
+def of_json(row: Mapping[str, Any]) -> LabelledAnswer:
+    """A row as ``asdict`` left it."""
+    return LabelledAnswer(
+        **{
+            **row,
+            "messages": tuple(row["messages"]),
+            "met": tuple(row["met"]),
+            "by": tuple(row["by"]),
+        }
     )

@@ -43,7 +43,7 @@ def write(folder: Path, *, adapter: Path | None = None) -> dict[str, object]:
     tokenizer.model_max_length = model.config.max_position_embeddings
     if adapter is not None:
         # Summed in float32 and rounded once: bfloat16 would lose most of a small update.
-        model = PeftModel.from_pretrained(model.float(), adapter).merge_and_unload()
+        model = PeftModel.from_pretrained(model.to(torch.float32), adapter).merge_and_unload()
         model = model.to(torch.bfloat16)
     folder.mkdir(parents=True)
     model.save_pretrained(folder)

@@ -160,6 +160,8 @@ class LocalEngine:
         # peft writes its sets of names in any order.
         settings = json.loads(config.read_text())
         settings["target_modules"] = sorted(settings["target_modules"])
+        # Where the base lies on this machine is nobody else's matter.
+        settings["base_model_name_or_path"] = self._base.name
         config.write_text(json.dumps(settings, indent=2, sort_keys=True))
 
     def sample(

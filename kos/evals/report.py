@@ -3,29 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
 from kos.data.rubrics import RubricTask
-from kos.evals.scores import Scoring, SliceScore, prompt_means, slice_scores
-from kos.evals.statistics import Comparison, compare, wilson
+from kos.evals import drift, markdown
+from kos.evals.benchmarks import benchmark_of
+from kos.evals.regressions import Said
+from kos.evals.scores import (
+    GradedAnswer,
+    Mode,
+    Score,
+    Scoring,
+    State,
+    from_rollout,
+    prompt_means,
+    score,
+)
+from kos.evals.slices import families_of, partition
+from kos.evals.statistics import Comparison, compare, holm
+from kos.evals.summary import Summary, plain, summarise
+from kos.evals.tables import rates
 from kos.events import RolloutDone
 
 # Whom an evaluation can ask, in this order.
 MODELS = ("base", "warm_start", "trained", "exported")
-# What is counted for every model, even at zero: a missing row would read as "not looked for".
-FAULTS = ("think_leak", "unclosed_think", "unclosed_call", "repetition", "truncated", "empty")
 SCREENING = (
     "Screening, not a score: no judge is configured, so positive items were graded by the words "
     "they share with the answer and negative items not at all."
 )
+# Points of a scatter plot that the report keeps; more would hide each other.
+MAX_POINTS = 1000
 
 
 @dataclass(frozen=True)
 class Report:
-    """An evaluation's numbers, ready for JSON, a page, or Markdown."""
+    """An evaluation's numbers, ready for JSON, a page, or Markdown.
+
+    ``runs`` has a ``kos.evals.summary.Summary`` of each model as plain JSON, each but the first
+    with its difference to the one before it. ``regressions`` has a ``kos.evals.drift.measured``
+    of each model, ``changes`` what differs between one model and the next; ``figures`` are the
+    numbers of the ``benchmark`` itself. Graded answers without their texts have none of these.
+    """
 
     title: str
     mode: str
@@ -36,6 +57,11 @@ class Report:
     comparisons: list[dict[str, Any]]
     slices: list[dict[str, Any]]
     items: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    benchmark: str = ""
+    figures: list[dict[str, Any]] = field(default_factory=list)
+    regressions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changes: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, as ``report.json`` holds it."""
@@ -47,75 +73,142 @@ def build(
     answers: Sequence[RolloutDone],
     tasks: Mapping[str, RubricTask],
     *,
-    mode: Scoring,
+    mode: Scoring | Mode,
     samples: int,
     seed: int,
 ) -> Report:
-    """Put the graded ``answers`` of all models into one report."""
+    """Put the ``answers`` that a job gave into one report."""
+    graded = [from_rollout(answer, tasks[answer.example_id]) for answer in answers]
+    made = of_graded(title, graded, mode=mode, samples=samples, seed=seed, num_prompts=len(tasks))
     by_model: dict[str, list[RolloutDone]] = {}
     for answer in answers:
         by_model.setdefault(answer.model, []).append(answer)
-    scores = slice_scores(answers, tasks, mode=mode)
-    is_screened = any("screening" in answer.components for answer in answers)
-    return Report(
-        title=title,
-        mode=mode,
-        stamp=SCREENING if is_screened else "",
-        num_prompts=len(tasks),
-        samples=samples,
-        models=[_model_row(name, group, scores) for name, group in by_model.items()],
-        comparisons=_comparisons(by_model, mode, seed),
-        slices=[_slice_row(score) for score in scores if score.slice != "all"],
-        items=_item_rows(by_model),
+    benchmark = benchmark_of([*tasks.values()])
+    named = Mode(mode) if isinstance(mode, str) else mode
+    figures = benchmark.figures(tasks, by_model, named) if benchmark else []
+    said = {
+        name: {(one.example_id, one.sample): Said.of(one) for one in group if not one.error}
+        for name, group in by_model.items()
+    }
+    return replace(
+        made,
+        benchmark=type(benchmark).label() if benchmark else "",
+        figures=[figure._asdict() for figure in figures],
+        regressions={name: drift.measured([*group.values()]) for name, group in said.items()},
+        changes=[
+            {"baseline": first, "candidate": second, **drift.compared(said[first], said[second])}
+            for first, second in pairwise(said)
+        ],
     )
 
 
-def _model_row(name: str, answers: list[RolloutDone], scores: list[SliceScore]) -> dict[str, Any]:
-    overall = next(score for score in scores if score.model == name and score.slice == "all")
+def of_graded(
+    title: str,
+    answers: Sequence[GradedAnswer],
+    *,
+    mode: Scoring | Mode,
+    samples: int,
+    seed: int,
+    num_prompts: int = 0,
+) -> Report:
+    """Put graded answers of any source and of all models into one report."""
+    named = Mode(mode) if isinstance(mode, str) else mode
+    by_model: dict[str, list[GradedAnswer]] = {}
+    for answer in answers:
+        by_model.setdefault(answer.model, []).append(answer)
+    is_screened = any(answer.state is State.SCREENED for answer in answers)
+    return Report(
+        title=title,
+        mode=named.label,
+        stamp=SCREENING if is_screened else "",
+        num_prompts=num_prompts or len({answer.prompt_id for answer in answers}),
+        samples=samples,
+        models=[_model_row(name, group, named) for name, group in by_model.items()],
+        comparisons=_comparisons(by_model, named, seed),
+        slices=[row for name, group in by_model.items() for row in _slices(name, group, named)],
+        items=_item_rows(by_model),
+        runs=_runs(by_model, named),
+    )
+
+
+def _runs(by_model: Mapping[str, list[GradedAnswer]], mode: Mode) -> list[dict[str, Any]]:
+    before: list[GradedAnswer] = []
+    found = []
+    for group in by_model.values():
+        found.append(plain(_thinned(summarise(group, mode, baseline=before))))
+        before = group
+    return found
+
+
+def _thinned(summary: Summary) -> Summary:
+    points = summary.length.points
+    step = -(-len(points) // MAX_POINTS) or 1
+    return replace(summary, length=replace(summary.length, points=points[::step]))
+
+
+def _model_row(name: str, answers: list[GradedAnswer], mode: Mode) -> dict[str, Any]:
     return {
-        **_slice_row(overall),
-        "chars": fmean(len(answer.answer) for answer in answers),
-        "tokens": fmean(answer.num_answer_tokens for answer in answers),
-        "faults": [_fault_row(fault, answers) for fault in FAULTS],
+        **_row(name, "all", answers, score(answers, mode)),
+        "chars": fmean(answer.chars for answer in answers),
+        "tokens": fmean(answer.num_tokens for answer in answers),
+        "faults": [
+            {
+                "fault": rate.flag,
+                "hits": rate.hits,
+                "n": rate.n,
+                "low": rate.low,
+                "high": rate.high,
+            }
+            for rate in rates(answers)
+        ],
     }
 
 
-def _slice_row(score: SliceScore) -> dict[str, Any]:
-    found = score.estimate
+def _slices(name: str, answers: list[GradedAnswer], mode: Mode) -> list[dict[str, Any]]:
+    rows = []
+    for family in families_of(answers):
+        for row in partition(answers, family, mode).rows:
+            inside = [
+                answer for answer in answers if answer.slices.get(family, row.name) == row.name
+            ]
+            rows.append(_row(name, f"{family}: {row.name}", inside, score(inside, mode)))
+    return rows
+
+
+def _row(model: str, place: str, answers: Sequence[GradedAnswer], found: Score) -> dict[str, Any]:
+    known = found.estimate
     return {
-        "model": score.model,
-        "slice": score.slice,
-        "value": score.value,
-        "mean": found and found.mean,
-        "standard_error": found and found.standard_error,
-        "low": found and found.low,
-        "high": found and found.high,
-        "num_prompts": score.num_prompts,
-        "num_answers": score.num_answers,
-        "num_ungraded": score.num_ungraded,
+        "model": model,
+        "slice": place,
+        "value": found.value,
+        "mean": known and known.mean,
+        "standard_error": known and known.standard_error,
+        "low": known and known.low,
+        "high": known and known.high,
+        "num_prompts": len({answer.prompt_id for answer in answers}),
+        "num_answers": len(answers),
+        "num_ungraded": found.counts.requested - found.counts.graded,
     }
-
-
-def _fault_row(fault: str, answers: list[RolloutDone]) -> dict[str, Any]:
-    hits = sum(fault in answer.flags for answer in answers)
-    low, high = wilson(hits, len(answers))
-    return {"fault": fault, "hits": hits, "n": len(answers), "low": low, "high": high}
 
 
 def _comparisons(
-    by_model: Mapping[str, list[RolloutDone]], mode: Scoring, seed: int
+    by_model: Mapping[str, list[GradedAnswer]], mode: Mode, seed: int
 ) -> list[dict[str, Any]]:
     """Each stage against the one before it, then the last but one stage against the first."""
     means = {name: prompt_means(group, mode) for name, group in by_model.items()}
     pairs = list(pairwise(means))
     if "base" in means and "trained" in means and ("base", "trained") not in pairs:
         pairs.append(("base", "trained"))
-    rows = []
-    for baseline, candidate in pairs:
-        found = compare(means[candidate], means[baseline], seed)
-        if found is not None:
-            rows.append(_comparison_row(baseline, candidate, found))
-    return rows
+    found = [
+        (baseline, candidate, compared)
+        for baseline, candidate in pairs
+        if (compared := compare(means[candidate], means[baseline], seed)) is not None
+    ]
+    adjusted = holm([compared.p for _, _, compared in found])
+    return [
+        _comparison_row(baseline, candidate, compared) | {"p_holm": p}
+        for (baseline, candidate, compared), p in zip(found, adjusted, strict=True)
+    ]
 
 
 def _comparison_row(baseline: str, candidate: str, found: Comparison) -> dict[str, Any]:
@@ -124,13 +217,16 @@ def _comparison_row(baseline: str, candidate: str, found: Comparison) -> dict[st
         "candidate": candidate,
         **found.delta._asdict(),
         "p": found.p,
+        "p_t": found.t_p,
+        "bootstrap": found.bootstrap._asdict(),
+        "mde": found.mde,
         "wins": found.wins,
         "ties": found.ties,
         "losses": found.losses,
     }
 
 
-def _item_rows(by_model: Mapping[str, list[RolloutDone]]) -> list[dict[str, Any]]:
+def _item_rows(by_model: Mapping[str, list[GradedAnswer]]) -> list[dict[str, Any]]:
     """How often each item key is met, by model; keys seen in fewer than 3 answers are left out."""
     rates: dict[str, dict[str, list[bool]]] = {}
     signs: dict[str, bool] = {}
@@ -169,6 +265,9 @@ def to_markdown(report: Report) -> str:
         "| slice | " + " | ".join(row["model"] for row in report.models) + " | prompts |",
         "|---|" + "---:|" * (len(report.models) + 1),
         *_slice_lines(report),
+        *markdown.figures(report.benchmark, report.figures),
+        *markdown.regressions(report.regressions),
+        *markdown.changes(report.changes),
     ]
     return "\n".join(lines) + "\n"
 

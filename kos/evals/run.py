@@ -1,196 +1,177 @@
-"""The evaluation job: ask several models the same prompts, grade every answer, report."""
+"""The evaluation job: ask several models the same prompts, grade every answer, report.
+
+An answer goes through two journals in the run's folder, once it is given and once it is graded.
+A run that is taken up again asks for what the first lacks, grades what the second lacks, and a
+judge's rulings are in a third (``kos.grading.cache``): nothing whole is asked or paid for twice.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import peft
-from pydantic import TypeAdapter
-
-from kos.chat.parse import split_thinking
 from kos.config import Evaluate
-from kos.data.prompts import conversation, read_split
+from kos.data.prompts import read_split
 from kos.data.rubrics import RubricTask
-from kos.engine.base import Sampled, SamplingParams
-from kos.engine.machine import Machine, probe
-from kos.engine.models import Chat, load_model
-from kos.engine.sampling import Sampler, derive
 from kos.errors import UserError
-from kos.evals import report
-from kos.evals.detectors import flags
+from kos.evals import journal, report
+from kos.evals.answering import AtEndpoint
+from kos.evals.asked import Asked, LocalModel, Place, ServedModel, messages_of
+from kos.evals.flow import in_flight
 from kos.evals.report import MODELS
-from kos.events import Job, Note, Progress, Result, RolloutDone, Saved, to_json
-from kos.files import replace_when_whole
-from kos.grading.score import grade, raw_score, screening_score
-from kos.weights.folders import loadable
+from kos.evals.scores import Mode
+from kos.events import ItemGrade, Job, Note, Progress, Result, RolloutDone, Saved
+from kos.grading.base import Grading, Submission
+from kos.grading.score import raw_score, screening_score
 
-# Prompts asked in one go: a stopped evaluation goes on after the last whole batch.
-BATCH = 64
-ANSWERS: TypeAdapter[list[RolloutDone]] = TypeAdapter(list[RolloutDone])
+if TYPE_CHECKING:
+    from kos.engine.machine import Machine
 
-
-@dataclass(frozen=True)
-class Asked:
-    """A model that can be asked: its chat template, its sampler, and the room it has."""
-
-    name: str
-    chat: Chat
-    sampler: Sampler
-    room: int
-
-    @classmethod
-    def open(cls, name: str, job: Job, machine: Machine) -> Asked:
-        """Load the model that the run's inputs call ``name``."""
-        is_adapter = name == "warm_start"
-        folder = loadable(job.inputs["base" if is_adapter else name])
-        model = load_model(folder, machine)
-        if is_adapter:
-            adapted = peft.PeftModel.from_pretrained(model, job.inputs[name])
-            model = adapted.merge_and_unload().eval()
-        chat = Chat.load(folder)
-        room = getattr(model.config, "max_position_embeddings", 1 << 20)
-        return cls(name, chat, Sampler(model, chat.end_ids), room)
+# Answers being graded at a time; a judge bounds its own requests.
+GRADED_AT_ONCE = 64
 
 
 def evaluate(config: Evaluate, job: Job) -> None:
-    """Ask every model among the inputs and keep ``report/`` with JSON and Markdown.
+    """Ask every model and keep ``report/`` with JSON and Markdown.
 
     Raises UserError when there is nothing to ask or nobody to be asked.
     """
-    tasks = _tasks(config, job.inputs["dataset"])
-    names = [name for name in MODELS if name in job.inputs]
-    if not names:
-        raise UserError("no model to evaluate: choose a base, a trained or an exported one")
-    if "warm_start" in names and "base" not in names:
-        raise UserError("a warm start is an adapter: choose the base it belongs to as well")
-    machine = probe().use()
-    job.emit(Note(machine.describe()))
-    answers: list[RolloutDone] = []
-    for name in names:
-        answers += _answers(config, job, name, tasks, machine)
+    tasks = read_split(job.inputs["dataset"], config.split)[: config.max_prompts or None]
+    answers = asyncio.run(_answers(config, job, tasks))
     _report(config, job, tasks, answers)
 
 
-def _tasks(config: Evaluate, path: Path) -> list[RubricTask]:
-    return read_split(path, config.split)[: config.max_prompts or None]
-
-
-def _answers(
-    config: Evaluate, job: Job, name: str, tasks: Sequence[RubricTask], machine: Machine
-) -> list[RolloutDone]:
-    """All answers of one model; batches of an earlier attempt are taken from its checkpoint."""
-    kept = job.folder / "checkpoint" / f"{name}.json"
-    answers = ANSWERS.validate_json(kept.read_bytes()) if kept.exists() else []
-    num_asked = len(answers) // config.samples
-    if num_asked < len(tasks):
-        asked = Asked.open(name, job, machine)
-        for start in range(num_asked, len(tasks), BATCH):
-            for answer in _ask(
-                config, job, asked, tasks[start : start + BATCH], start, len(tasks)
-            ):
-                job.emit(answer)
-                answers.append(answer)
-            _keep(kept, answers)
-        del asked
-        gc.collect()
-    job.emit(Progress(name, len(tasks), len(tasks), "prompts"))
+async def _answers(config: Evaluate, job: Job, tasks: Sequence[RubricTask]) -> list[RolloutDone]:
+    answers: list[RolloutDone] = []
+    async with config.grader.open(job) as grading:
+        for name, model in _models(config, job, tasks):
+            answers += await _Asking(config, job, tasks, name, grading).run(model)
+            gc.collect()  # one model in memory at a time
     return answers
 
 
-def _keep(path: Path, answers: Sequence[RolloutDone]) -> None:
-    with replace_when_whole(path) as file:
-        file.write(json.dumps([to_json(answer) for answer in answers]).encode())
+def _models(
+    config: Evaluate, job: Job, tasks: Sequence[RubricTask]
+) -> Iterator[tuple[str, Asked]]:
+    """Whom to ask, each opened when its turn comes."""
+    names = [name for name in MODELS if name in job.inputs]
+    if isinstance(config.answering, AtEndpoint):
+        yield config.answering.name, ServedModel.open(config, config.answering, job, tasks)
+    elif not names:
+        raise UserError("no model to evaluate: choose a base, a trained or an exported one")
+    elif "warm_start" in names and "base" not in names:
+        raise UserError("a warm start is an adapter: choose the base it belongs to as well")
+    else:
+        machine = this_machine()
+        job.emit(Note(machine.describe()))
+        for name in names:
+            yield name, LocalModel.open(name, config, job, tasks, machine)
 
 
-def _ask(
-    config: Evaluate,
-    job: Job,
-    asked: Asked,
-    tasks: Sequence[RubricTask],
-    start: int,
-    total: int,
-) -> Iterator[RolloutDone]:
-    """Graded answers to ``tasks``, prompt by prompt, sample by sample."""
-    prompts = [asked.chat.encode(_messages(config, task)) for task in tasks]
-    fitting = [
-        n for n, ids in enumerate(prompts) if len(ids) + config.sampling.max_tokens <= asked.room
-    ]
+def this_machine() -> Machine:
+    """What the models of this process compute with."""
+    from kos.engine.machine import probe  # torch, which a served model needs nothing of
 
-    def tell(num_tokens: int, num_done: int) -> None:
-        done = start + num_done / config.samples
-        job.emit(Progress(asked.name, done, total, "prompts"))
-
-    params = SamplingParams(
-        max_tokens=config.sampling.max_tokens,
-        temperature=config.sampling.temperature,
-        top_p=config.sampling.top_p,
-        seed=derive(job.seed, start),
-    )
-    drawn = asked.sampler.sample(
-        [prompts[n] for n in fitting], params, num_samples=config.samples, on_progress=tell
-    )
-    samples = dict(zip(fitting, drawn, strict=True))
-    for number, task in enumerate(tasks):
-        for sample in range(config.samples):
-            if number in samples:
-                yield _graded(config, asked, task, sample, samples[number][sample])
-            else:
-                yield _unanswered(config, asked, task, sample, len(prompts[number]))
+    return probe().use()
 
 
-def _messages(config: Evaluate, task: RubricTask) -> tuple[dict[str, str], ...]:
-    return tuple(conversation(task, config.system_prompt))
+@dataclass
+class _Asking:
+    """One model's part of the evaluation."""
+
+    config: Evaluate
+    job: Job
+    tasks: Sequence[RubricTask]
+    name: str
+    grading: Grading
+    num_given: int = 0
+
+    @cached_property
+    def by_id(self) -> dict[str, RubricTask]:
+        """The prompts by their id."""
+        return {task.id: task for task in self.tasks}
+
+    async def run(self, model: Asked) -> list[RolloutDone]:
+        """All its answers, graded, in the order of the prompts."""
+        numbers = {task.id: number for number, task in enumerate(self.tasks)}
+        graded = {self._place(one, numbers): one for one in journal.read(self._path("graded"))}
+        given = {self._place(one, numbers): one for one in journal.read(self._path("given"))}
+        if graded:
+            # Written down, then told: of the last one the console may not have heard.
+            self.job.emit([*graded.values()][-1])
+        with journal.append_to(self._path("graded")) as book:
+            ungraded = [one for place, one in given.items() if place not in graded]
+            self.num_given = len(graded) + len(ungraded)
+            stream = self._given(model, ungraded, self._missing({*graded, *given}))
+            async with aclosing(in_flight(stream, self._grade, GRADED_AT_ONCE)) as answers:  # type: ignore[type-var]
+                async for answer in answers:
+                    book.write([answer])
+                    self.job.emit(answer)
+                    graded[self._place(answer, numbers)] = answer
+        self._tell(0)
+        return [graded[place] for place in sorted(graded)]
+
+    async def _given(
+        self, model: Asked, ungraded: Sequence[RolloutDone], places: Sequence[Place]
+    ) -> AsyncIterator[RolloutDone]:
+        """What an earlier attempt left ungraded, then the answers that are still missing."""
+        for answer in ungraded:
+            yield answer
+        with journal.append_to(self._path("given")) as book:
+            if places:
+                async for answer in model.answers(places, self._tell):
+                    book.write([answer])
+                    self.num_given += 1
+                    self._tell(0)
+                    yield answer
+
+    async def _grade(self, answer: RolloutDone) -> RolloutDone:
+        """The answer with its verdicts and its score; one that failed has nothing to grade."""
+        if answer.error:
+            return answer
+        task = self.by_id[answer.example_id]
+        sent = [(one["role"], one["content"]) for one in messages_of(self.config, task)]
+        judged = await self.grading.grade(Submission(task, sent, answer.answer))
+        items = with_verdicts(judged, answer.items)
+        score, screening = raw_score(items), screening_score(items)
+        is_screened = score is None and any(item.grader == "screening" for item in items)
+        components = {"screening": screening} if is_screened and screening is not None else {}
+        return replace(answer, items=items, score=score, components=components)
+
+    def _missing(self, known: set[Place]) -> list[Place]:
+        places = (
+            Place(number, sample)
+            for number in range(len(self.tasks))
+            for sample in range(self.config.samples)
+        )
+        return [place for place in places if place not in known]
+
+    def _place(self, answer: RolloutDone, numbers: dict[str, int]) -> Place:
+        return Place(numbers[answer.example_id], answer.sample)
+
+    def _path(self, sort: str) -> Path:
+        return self.job.folder / "checkpoint" / f"{self.name}.{sort}.jsonl"
+
+    def _tell(self, num_coming: float) -> None:
+        """How many answers there are, and how many of a batch are on their way."""
+        total = len(self.tasks) * self.config.samples
+        done = min(self.num_given + num_coming, total)
+        self.job.emit(Progress(self.name, done, total, "answers"))
 
 
-def _graded(
-    config: Evaluate, asked: Asked, task: RubricTask, sample: int, drawn: Sampled
-) -> RolloutDone:
-    raw = asked.chat.decode(drawn.tokens)
-    parsed = split_thinking(raw)
-    items = grade(task, parsed.answer)
-    score, screening = raw_score(items), screening_score(items)
-    is_screened = score is None and screening is not None
-    return RolloutDone(
-        model=asked.name,
-        example_id=task.id,
-        sample=sample,
-        messages=_messages(config, task),
-        answer=parsed.answer,
-        thinking=parsed.thinking,
-        raw=raw,
-        num_tokens=len(drawn.tokens),
-        num_answer_tokens=asked.chat.count(parsed.answer),
-        stop_reason=drawn.stop_reason,
-        items=items,
-        score=score,
-        components={"screening": screening} if is_screened and screening is not None else {},
-        flags=flags(raw, parsed.answer, drawn.stop_reason),
-    )
-
-
-def _unanswered(
-    config: Evaluate, asked: Asked, task: RubricTask, sample: int, num_tokens: int
-) -> RolloutDone:
-    """A prompt that does not fit is an error of its own, never an empty answer."""
-    return RolloutDone(
-        model=asked.name,
-        example_id=task.id,
-        sample=sample,
-        messages=_messages(config, task),
-        answer="",
-        thinking="",
-        raw="",
-        num_tokens=0,
-        num_answer_tokens=0,
-        stop_reason="error",
-        items=(),
-        score=None,
-        error=f"the prompt has {num_tokens} tokens; with the answer the context ends at {asked.room}",
-    )
+def with_verdicts(
+    items: Sequence[ItemGrade], played: Sequence[ItemGrade]
+) -> tuple[ItemGrade, ...]:
+    """The grader's items with the verdicts of the environment that the answer was played in."""
+    decided = {item.key: item for item in played if item.met is not None}
+    return tuple(decided.get(item.key, item) for item in items)
 
 
 def _report(
@@ -200,7 +181,7 @@ def _report(
         f"Evaluation on the {config.split} split",
         answers,
         {task.id: task for task in tasks},
-        mode=config.scoring,
+        mode=Mode(config.scoring, config.length_center, config.length_coefficient),
         samples=config.samples,
         seed=job.seed,
     )

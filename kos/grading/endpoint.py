@@ -19,11 +19,12 @@ MAX_WAIT_SECONDS = 30.0
 
 
 class Reply(NamedTuple):
-    """What the judge said, how long it took (with retries), and the tokens it wrote."""
+    """What the judge said, how long it took (with retries), and the tokens it wrote and read."""
 
     text: str
     seconds: float
     num_tokens: int
+    num_prompt_tokens: int = 0
 
 
 class NoReplyError(Exception):
@@ -81,7 +82,9 @@ def _reply(response: httpx.Response, seconds: float) -> Reply:
         raise UserError(
             f"The judge's server answers, but not as OpenAI's do: {response.text[:200]}"
         ) from error
-    return Reply(text, seconds, (body.get("usage") or {}).get("completion_tokens") or 0)
+    usage = body.get("usage") or {}
+    read, wrote = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    return Reply(text, seconds, wrote or 0, read or 0)
 
 
 def _told_wait(response: httpx.Response) -> float | None:

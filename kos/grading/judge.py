@@ -83,11 +83,13 @@ class Judge(Grader):
             with open_cache(job.folder / CACHE) as cache:
                 yield self.at_work(http, cache, job.seed)
 
-    def at_work(self, http: httpx.AsyncClient, cache: RulingCache, seed: int) -> JudgeAtWork:
-        """The judge on an open connection."""
+    def at_work(
+        self, http: httpx.AsyncClient, cache: RulingCache, seed: int, *, is_reversed: bool = False
+    ) -> JudgeAtWork:
+        """The judge on an open connection; ``is_reversed`` turns every order of items round."""
         params = {"max_tokens": self.max_tokens, "temperature": self.temperature}
         endpoint = Endpoint(http, self.model, params, self.in_flight, self.tries)
-        return JudgeAtWork(self, endpoint, cache, seed)
+        return JudgeAtWork(self, endpoint, cache, seed, is_reversed)
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class JudgeAtWork:
     endpoint: Endpoint
     cache: RulingCache
     seed: int
+    is_reversed: bool = False
 
     async def grade(self, submission: Submission) -> tuple[ItemGrade, ...]:
         """Checks by rule, the rest by the judge."""
@@ -152,6 +155,9 @@ class JudgeAtWork:
         cache_key = self._cache_key(submission, items, vote)
         order = [*items]
         random.Random(f"{self.seed},{vote},{cache_key}").shuffle(order)  # noqa: S311
+        if self.is_reversed:
+            order.reverse()
+            cache_key += ",reversed"
         named = {f"k{place}": item for place, item in enumerate(order, 1)}
         if kept := self.cache.get(cache_key):
             reply, is_cached = Reply(**kept["reply"]), True
@@ -166,7 +172,10 @@ class JudgeAtWork:
         except UnreadableError:
             return {}
         self.cache.put(cache_key, {"reply": reply._asdict()})
-        share = reply._replace(num_tokens=reply.num_tokens // len(named))
+        share = reply._replace(
+            num_tokens=reply.num_tokens // len(named),
+            num_prompt_tokens=reply.num_prompt_tokens // len(named),
+        )
         return {
             named[key].key: self._decided(named[key], ruling, share, 1, is_cached)
             for key, ruling in rulings.items()
@@ -200,6 +209,7 @@ class JudgeAtWork:
             seconds=reply.seconds,
             num_tokens=reply.num_tokens,
             is_cached=is_cached,
+            num_prompt_tokens=reply.num_prompt_tokens,
         )
 
     def _undecided(self, item: RubricItem, problem: str, attempts: int) -> ItemGrade:
@@ -229,6 +239,7 @@ class JudgeAtWork:
             note=note,
             seconds=sum(vote.seconds for vote in votes),
             num_tokens=sum(vote.num_tokens for vote in votes),
+            num_prompt_tokens=sum(vote.num_prompt_tokens for vote in votes),
             attempts=sum(vote.attempts for vote in votes),
         )
 

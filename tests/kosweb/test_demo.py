@@ -48,6 +48,21 @@ def test_a_base_that_was_imported_is_used_again():
     assert demo.find_base() == base
 
 
+def test_the_bases_of_the_main_job_and_of_the_chat_are_told_apart():
+    config = {"kind": "base", "source": demo.CHAT_BASE.model_dump()}
+    base = make_artifact("base", run=make_run("base", status="done", config=config))
+    assert demo.find_base() is None
+    assert demo.find_base(demo.CHAT_BASE) == base
+
+
+def test_the_chat_of_the_demo_offers_every_tool():
+    make_user(role="admin")
+    assert not demo.is_chat_up()
+    run = demo.launch_chat(make_artifact("base"))
+    assert demo.is_chat_up()
+    assert len(run.settings.asking.tools) == 7
+
+
 def test_following_a_failed_run_says_why():
     run = make_run("base", status="failed", error="the disk is full")
     with pytest.raises(UserError, match="the disk is full"):

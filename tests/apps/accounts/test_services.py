@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from apps.accounts import services
-from apps.accounts.models import Role
+from apps.accounts.models import Role, Scope
 from kos.errors import UserError
 from tests.factories import make_user
 
@@ -42,3 +42,10 @@ def test_making_a_user_twice_changes_the_one_there_is(db):
     user = services.make_user("ada", "two passwords 2", Role.ADMIN)
     assert user.is_admin
     assert user.check_password("two passwords 2")
+
+
+def test_a_token_for_tools_opens_nothing_else(db):
+    _, text = services.create_token(make_user(), "desk", scope=Scope.TOOLS)
+    assert services.user_of_token(text, Scope.TOOLS) is not None
+    assert services.user_of_token(text) is None
+    assert services.user_of_token(text, Scope.MODELS) is None

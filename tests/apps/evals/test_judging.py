@@ -239,6 +239,18 @@ def test_the_judge_of_an_evaluation_is_known_by_place_and_model(artifacts):
     assert judges.of_run(make_run("evaluate", config={"grader": {"kind": "embedded"}})) is None
 
 
+def test_the_page_of_an_evaluation_names_its_judge_and_standing(reviewer, run):
+    judge = make_judge(status="trusted")
+    path = reverse("evals:run", args=[run.pk])
+    assert "trusted" not in reviewer.get(path).content.decode()
+    run.config["grader"] = judge.grader.model_dump(mode="json")
+    run.save(update_fields=["config"])
+    text = reviewer.get(path).content.decode()
+    assert reverse("evals:judge", args=[judge.pk]) in text
+    assert "trusted" in text
+    assert "not calibrated" in text
+
+
 def test_a_calibration_is_no_evaluation_report(reviewer, artifacts):
     run = make_calibration(make_judge(), make_labels(), artifacts)
     path = reverse("evals:detail", args=[run.artifacts.get().pk])

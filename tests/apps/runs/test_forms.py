@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from apps.runs.forms import InputsForm, config_form, find_part
-from kos.config import JOBS, Export, ImportBase, Pipeline, Train
+from kos.config import JOBS, Evaluate, Export, ImportBase, Pipeline, Train
 from tests.factories import make_artifact, make_version
 
 
@@ -117,3 +117,9 @@ def test_inputs_become_the_arguments_of_launch(db):
     form = InputsForm(Train, data)
     assert form.is_valid(), form.errors
     assert form.given == {"name": "", "seed": 3, "inputs": {"base": base}, "dataset": version}
+
+
+def test_a_knob_called_model_is_a_field_like_any_other() -> None:
+    part = find_part(Evaluate, "grader", "judge")
+    assert part is not None
+    assert part["model"].value() == "judge"

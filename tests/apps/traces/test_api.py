@@ -25,5 +25,23 @@ def test_one_trace_has_its_grades(reviewer):
     assert reviewer.get(f"/api/traces/{trace.pk}/").json()["grades"][0]["met"] is True
 
 
+def test_one_trace_has_its_records_and_what_readers_said(reviewer):
+    trace = make_trace(tools=[{"call": {"name": "look_up"}}], versions={"dialect": "kimi"})
+    trace.raised.create(kind="unsafe", note="Dose.")
+    row = reviewer.get(f"/api/traces/{trace.pk}/").json()
+    assert (row["origin"], row["versions"]) == ("rollout", {"dialect": "kimi"})
+    assert row["raised"][0]["kind"] == "unsafe"
+    assert row["tools"][0]["call"]["name"] == "look_up"
+
+
+def test_words_and_readers_opinions_are_filters_too(reviewer):
+    make_trace()
+    found = make_trace(answer="Colchicine early.")
+    found.raised.create(kind="unsafe")
+    for query in ({"q": "colchicine"}, {"raised": "unsafe"}):
+        rows = reviewer.get("/api/traces/", query).json()["items"]
+        assert [row["id"] for row in rows] == [found.pk]
+
+
 def test_a_clinician_reads_no_traces(clinician):
     assert clinician.get("/api/traces/").status_code == 403

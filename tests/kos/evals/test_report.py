@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import pytest
+import json
 
 from kos.data.rubrics import RubricItem, RubricTask, Turn
 from kos.evals.report import build, to_markdown
-from kos.evals.scores import prompt_means, slice_scores
 from kos.events import ItemGrade, RolloutDone
 
 ITEM = RubricItem(key="k", text="t", points=5)
@@ -14,6 +13,16 @@ TASKS = {
     )
     for name, use_case in (("a", "consult"), ("b", "writing"))
 }
+
+
+def made(score: float | None) -> tuple[ItemGrade, ...]:
+    if score is None or score < 0:
+        fault = ItemGrade("f", "t", score or -1, None if score is None else True, "check")
+        return (ItemGrade("k", "t", 1, False, "check"), fault)
+    return (
+        ItemGrade("k", "t", score or 1, score > 0, "check"),
+        ItemGrade("rest", "t", 1 - score or 1, score == 1, "check"),
+    )
 
 
 def answer(
@@ -27,7 +36,7 @@ def answer(
         "num_tokens": 1,
         "num_answer_tokens": 1,
         "stop_reason": "stop",
-        "items": (ItemGrade("k", "t", 5, score == 1.0, "check"),),
+        "items": made(score),
     }
     return RolloutDone(
         model=model,
@@ -36,26 +45,6 @@ def answer(
         score=score,
         **(fields | more),  # type: ignore[arg-type]
     )
-
-
-def test_the_mean_is_clipped_and_not_the_answers() -> None:
-    scores = slice_scores(
-        [answer("m", "a", 1.0), answer("m", "b", -2.0)], TASKS, mode="healthbench"
-    )
-    overall = next(score for score in scores if score.slice == "all")
-    assert overall.value == 0.0
-    assert overall.estimate is not None
-    assert overall.estimate.mean == -0.5
-
-
-def test_unit_mode_clips_each_answer() -> None:
-    scores = slice_scores([answer("m", "a", 1.0), answer("m", "b", -2.0)], TASKS, mode="unit")
-    assert scores[0].value == 0.5
-
-
-def test_samples_of_a_prompt_are_averaged_and_ungraded_ones_left_out() -> None:
-    answers = [answer("m", "a", 0.5), answer("m", "a", 0.7, 1), answer("m", "a", None, 2)]
-    assert prompt_means(answers) == {"a": pytest.approx(0.6)}
 
 
 def test_each_stage_is_compared_with_the_one_before_and_the_base() -> None:
@@ -71,7 +60,32 @@ def test_each_stage_is_compared_with_the_one_before_and_the_base() -> None:
 
 
 def test_screened_answers_stamp_the_report() -> None:
-    screened = answer("base", "a", None, components={"screening": 0.5})
+    items = tuple(ItemGrade(key, "t", 5, key == "k", "screening") for key in ("k", "l"))
+    screened = answer("base", "a", None, items=items)
     report = build("Report", [screened], TASKS, mode="raw", samples=1, seed=0)
     assert report.stamp.startswith("Screening, not a score")
     assert (report.models[0]["mean"], report.models[0]["num_ungraded"]) == (0.5, 1)
+
+
+def test_every_model_has_its_run_page_in_the_report() -> None:
+    answers = [answer(model, name, 1.0) for model in ("base", "trained") for name in TASKS]
+    report = build("Report", answers, TASKS, mode="healthbench", samples=1, seed=0)
+    assert [run["model"] for run in report.runs] == ["base", "trained"]
+    first, second = (run["partitions"][0]["rows"][0] for run in report.runs)
+    assert (first["delta"], second["delta"]["mean"]) == (None, 0.0)
+    json.dumps(report.to_json())
+
+
+def test_slices_of_the_report_are_the_prompts_that_fall_in_them() -> None:
+    report = build(
+        "Report",
+        [answer("m", "a", 1.0), answer("m", "b", -2.0)],
+        TASKS,
+        mode="raw",
+        samples=1,
+        seed=0,
+    )
+    assert {row["slice"]: row["value"] for row in report.slices} == {
+        "use case: consult": 1.0,
+        "use case: writing": -2.0,
+    }

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
+from kos.data.rubrics import Checkpoint, RubricItem, Verifier
 from kos.errors import UserError
 from kos.grading import endpoint, wording
 from kos.grading.cache import RulingCache
@@ -197,3 +198,38 @@ def test_items_and_points_are_shown_as_the_benchmark_does():
         ("", "Invents a source")
     ]
     assert "[-4 points]" in json.dumps(wording.ask_one(submit(TASK), TASK.rubric[2]))
+
+
+def test_a_checkpoint_for_a_judge_is_asked_with_its_ground_truth(tmp_path):
+    why = RubricItem(
+        key="why",
+        text="Explains the limit",
+        points=1,
+        checkpoint=Checkpoint(kind="llm_judge", ground_truth="eGFR below 30"),
+    )
+    state = RubricItem(
+        key="c1", text="Stops it", points=1, checkpoint=Checkpoint(kind="fhir_state")
+    )
+    task = TASK.model_copy(update={"rubric": (state, why)})
+    server = Scripted(met_if("Explains the limit"))
+    grades = grade(server, tmp_path, submission=submit(task))
+    assert [(item.key, item.met) for item in grades] == [("c1", None), ("why", True)]
+    assert len(server.asked) == 1
+    assert server.asked[0].count("eGFR below 30") == 1
+
+
+def test_another_ground_truth_is_another_ruling(tmp_path):
+    server = Scripted(met_if("Explains"))
+    for truth in ("eGFR below 30", "eGFR below 45", "eGFR below 30"):
+        checkpoint = Checkpoint(kind="llm_judge", ground_truth=truth)
+        item = RubricItem(key="why", text="Explains", points=1, checkpoint=checkpoint)
+        grade(server, tmp_path, submission=submit(TASK.model_copy(update={"rubric": (item,)})))
+    assert len(server.asked) == 2
+
+
+def test_a_verified_answer_is_graded_beside_a_judge_too(tmp_path):
+    verifier = Verifier(kind="numeric", answer="42")
+    task = TASK.model_copy(update={"rubric": (), "verifier": verifier})
+    server = Scripted(met_if())
+    (item,) = grade(server, tmp_path, submission=submit(task, "Answer: 42"))
+    assert (item.grader, item.met, server.asked) == ("verifier", True, [])

@@ -37,3 +37,13 @@ def make_tiny(folder: Path) -> Path:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+def make_adapter(model: Path, folder: Path, *, rank: int = 4) -> Path:
+    """A peft adapter of zeros over the attention of ``model``."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    config = LoraConfig(r=rank, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    get_peft_model(AutoModelForCausalLM.from_pretrained(model), config).save_pretrained(folder)
+    return folder
