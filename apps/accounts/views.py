@@ -82,7 +82,9 @@ def tokens(request: PageRequest) -> HttpResponse:
 def revoke(request: PageRequest, pk: int) -> HttpResponse:
     if not services.revoke_token(request.user, pk):
         raise Http404
-    messages.success(request, "Token revoked. Programs that used it are locked out within seconds.")
+    messages.success(
+        request, "Token revoked. Programs that used it are locked out within seconds."
+    )
     return redirect("accounts:tokens")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from kos.errors import UserError
 
@@ -31,7 +32,7 @@ def write(folder: Path, *, adapter: Path | None = None) -> dict[str, object]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     source = find()
-    model = AutoModelForCausalLM.from_pretrained(
+    model: Any = AutoModelForCausalLM.from_pretrained(
         source.parent,
         gguf_file=source.name,
         quantization_config=GgufConfig(dequantize=True),

@@ -250,14 +250,14 @@ def _categories(
         groups[row.category].append(row)
     found = []
     for name, group in sorted(groups.items(), key=lambda one: (-len(one[1]), one[0])):
-        row = agreement_of(group, seed=seed, draws=draws)
+        numbers = agreement_of(group, seed=seed, draws=draws)
         true, false = whole["recall_met"], whole["recall_unmet"]
-        row["corrected"] = (
-            corrected(row["met_rate"]["value"], true["value"], 1 - false["value"])
+        numbers["corrected"] = (
+            corrected(numbers["met_rate"]["value"], true["value"], 1 - false["value"])
             if true and false
             else None
         )
-        found.append({"category": name, **row})
+        found.append({"category": name, **numbers})
     return found
 
 

@@ -4,15 +4,22 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='apitoken',
-            name='scope',
-            field=models.CharField(choices=[('all', 'Everything I may do'), ('models', 'Asking models at /v1'), ('tools', 'Tools over MCP at /mcp')], default='all', max_length=10),
+            model_name="apitoken",
+            name="scope",
+            field=models.CharField(
+                choices=[
+                    ("all", "Everything I may do"),
+                    ("models", "Asking models at /v1"),
+                    ("tools", "Tools over MCP at /mcp"),
+                ],
+                default="all",
+                max_length=10,
+            ),
         ),
     ]

@@ -10,139 +10,230 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('chat', '0001_initial'),
-        ('deployments', '0002_aliases_and_usage'),
-        ('runs', '0002_label_set'),
-        ('traces', '0001_initial'),
+        ("chat", "0001_initial"),
+        ("deployments", "0002_aliases_and_usage"),
+        ("runs", "0002_label_set"),
+        ("traces", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Feedback',
+            name="Feedback",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('is_good', models.BooleanField(null=True)),
-                ('reasons', models.JSONField(default=list)),
-                ('note', models.TextField(blank=True)),
-                ('is_for_review', models.BooleanField(default=False)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('touched', models.DateTimeField(auto_now=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("is_good", models.BooleanField(null=True)),
+                ("reasons", models.JSONField(default=list)),
+                ("note", models.TextField(blank=True)),
+                ("is_for_review", models.BooleanField(default=False)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("touched", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'verbose_name_plural': 'feedback',
-                'ordering': ['-pk'],
+                "verbose_name_plural": "feedback",
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='Pairing',
+            name="Pairing",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('is_blind', models.BooleanField(default=False)),
-                ('vote', models.CharField(blank=True, choices=[('left', 'The left one'), ('right', 'The right one'), ('tie', 'Both alike'), ('neither', 'Neither is good')], max_length=8)),
-                ('note', models.TextField(blank=True)),
-                ('voted', models.DateTimeField(blank=True, null=True)),
-                ('created', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("is_blind", models.BooleanField(default=False)),
+                (
+                    "vote",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("left", "The left one"),
+                            ("right", "The right one"),
+                            ("tie", "Both alike"),
+                            ("neither", "Neither is good"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("note", models.TextField(blank=True)),
+                ("voted", models.DateTimeField(blank=True, null=True)),
+                ("created", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Share',
+            name="Share",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('token', models.CharField(default=apps.chat.models.new_token, max_length=40, unique=True)),
-                ('shows_model', models.BooleanField(default=False)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('expires', models.DateTimeField()),
-                ('revoked', models.DateTimeField(blank=True, null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "token",
+                    models.CharField(
+                        default=apps.chat.models.new_token, max_length=40, unique=True
+                    ),
+                ),
+                ("shows_model", models.BooleanField(default=False)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("expires", models.DateTimeField()),
+                ("revoked", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.AddField(
-            model_name='chatmessage',
-            name='deployment',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='deployments.deployment'),
+            model_name="chatmessage",
+            name="deployment",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to="deployments.deployment",
+            ),
         ),
         migrations.AddField(
-            model_name='chatmessage',
-            name='identifiers',
+            model_name="chatmessage",
+            name="identifiers",
             field=models.JSONField(default=list),
         ),
         migrations.AddField(
-            model_name='chatmessage',
-            name='parent',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='children', to='chat.chatmessage'),
+            model_name="chatmessage",
+            name="parent",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="children",
+                to="chat.chatmessage",
+            ),
         ),
         migrations.AddField(
-            model_name='chatmessage',
-            name='trace',
-            field=models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='chat_message', to='traces.trace'),
+            model_name="chatmessage",
+            name="trace",
+            field=models.OneToOneField(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="chat_message",
+                to="traces.trace",
+            ),
         ),
         migrations.AddField(
-            model_name='conversation',
-            name='leaf',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='chat.chatmessage'),
+            model_name="conversation",
+            name="leaf",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to="chat.chatmessage",
+            ),
         ),
         migrations.AddField(
-            model_name='chatmessage',
-            name='sources',
+            model_name="chatmessage",
+            name="sources",
             field=models.JSONField(default=list),
         ),
         migrations.AddField(
-            model_name='chatmessage',
-            name='tools',
+            model_name="chatmessage",
+            name="tools",
             field=models.JSONField(default=list),
         ),
         migrations.AddField(
-            model_name='chatmessage',
-            name='versions',
+            model_name="chatmessage",
+            name="versions",
             field=models.JSONField(default=dict),
         ),
         migrations.AddField(
-            model_name='feedback',
-            name='by',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='feedback', to=settings.AUTH_USER_MODEL),
+            model_name="feedback",
+            name="by",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="feedback",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='feedback',
-            name='message',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='feedback', to='chat.chatmessage'),
+            model_name="feedback",
+            name="message",
+            field=models.OneToOneField(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="feedback",
+                to="chat.chatmessage",
+            ),
         ),
         migrations.AddField(
-            model_name='pairing',
-            name='left',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='pairing_left', to='chat.conversation'),
+            model_name="pairing",
+            name="left",
+            field=models.OneToOneField(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="pairing_left",
+                to="chat.conversation",
+            ),
         ),
         migrations.AddField(
-            model_name='pairing',
-            name='owner',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='pairings', to=settings.AUTH_USER_MODEL),
+            model_name="pairing",
+            name="owner",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="pairings",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='pairing',
-            name='right',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='pairing_right', to='chat.conversation'),
+            model_name="pairing",
+            name="right",
+            field=models.OneToOneField(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="pairing_right",
+                to="chat.conversation",
+            ),
         ),
         migrations.AddField(
-            model_name='share',
-            name='conversation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='shares', to='chat.conversation'),
+            model_name="share",
+            name="conversation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="shares",
+                to="chat.conversation",
+            ),
         ),
         migrations.AddField(
-            model_name='share',
-            name='leaf',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='chat.chatmessage'),
+            model_name="share",
+            name="leaf",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to="chat.chatmessage",
+            ),
         ),
         migrations.AddField(
-            model_name='chatmessage',
-            name='search',
-            field=models.GeneratedField(db_persist=True, expression=django.contrib.postgres.search.SearchVector(django.db.models.functions.text.Left('content', 100000), config='english'), output_field=django.contrib.postgres.search.SearchVectorField()),
+            model_name="chatmessage",
+            name="search",
+            field=models.GeneratedField(
+                db_persist=True,
+                expression=django.contrib.postgres.search.SearchVector(
+                    django.db.models.functions.text.Left("content", 100000), config="english"
+                ),
+                output_field=django.contrib.postgres.search.SearchVectorField(),
+            ),
         ),
         migrations.AddIndex(
-            model_name='chatmessage',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['search'], name='message_search'),
+            model_name="chatmessage",
+            index=django.contrib.postgres.indexes.GinIndex(
+                fields=["search"], name="message_search"
+            ),
         ),
     ]

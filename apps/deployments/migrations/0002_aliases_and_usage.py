@@ -7,154 +7,328 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('deployments', '0001_initial'),
-        ('runs', '0002_label_set'),
+        ("deployments", "0001_initial"),
+        ("runs", "0002_label_set"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='deployment',
-            name='adapter',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='adapting', to='runs.artifact'),
+            model_name="deployment",
+            name="adapter",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="adapting",
+                to="runs.artifact",
+            ),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='asking',
+            model_name="deployment",
+            name="asking",
             field=models.JSONField(default=dict),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='dialect',
-            field=models.CharField(default='server', max_length=20),
+            model_name="deployment",
+            name="dialect",
+            field=models.CharField(default="server", max_length=20),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='engine',
-            field=models.CharField(choices=[('local', 'In process'), ('vllm', 'vLLM'), ('remote', 'Remote server')], default='local', max_length=10),
+            model_name="deployment",
+            name="engine",
+            field=models.CharField(
+                choices=[("local", "In process"), ("vllm", "vLLM"), ("remote", "Remote server")],
+                default="local",
+                max_length=10,
+            ),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='max_context',
+            model_name="deployment",
+            name="max_context",
             field=models.PositiveIntegerField(default=2048),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='model',
-            field=models.CharField(blank=True, help_text='Its name on its own server', max_length=200),
+            model_name="deployment",
+            name="model",
+            field=models.CharField(
+                blank=True, help_text="Its name on its own server", max_length=200
+            ),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='num_restarts',
+            model_name="deployment",
+            name="num_restarts",
             field=models.PositiveIntegerField(default=0),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='secret',
-            field=models.CharField(blank=True, help_text='The name of a key', max_length=80),
+            model_name="deployment",
+            name="secret",
+            field=models.CharField(blank=True, help_text="The name of a key", max_length=80),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='warm_up',
-            field=models.JSONField(default=dict, help_text='The first answer: its text and times'),
+            model_name="deployment",
+            name="warm_up",
+            field=models.JSONField(default=dict, help_text="The first answer: its text and times"),
         ),
         migrations.AlterField(
-            model_name='deployment',
-            name='artifact',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='runs.artifact'),
+            model_name="deployment",
+            name="artifact",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="deployments",
+                to="runs.artifact",
+            ),
         ),
         migrations.CreateModel(
-            name='Alias',
+            name="Alias",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.SlugField(max_length=40, unique=True)),
-                ('canary_percent', models.PositiveSmallIntegerField(default=0)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('canary', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='canary_of', to='deployments.deployment')),
-                ('deployment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='aliases', to='deployments.deployment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.SlugField(max_length=40, unique=True)),
+                ("canary_percent", models.PositiveSmallIntegerField(default=0)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                (
+                    "canary",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="canary_of",
+                        to="deployments.deployment",
+                    ),
+                ),
+                (
+                    "deployment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="aliases",
+                        to="deployments.deployment",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'aliases',
-                'ordering': ['name'],
+                "verbose_name_plural": "aliases",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Allowance',
+            name="Allowance",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('tokens_per_day', models.PositiveBigIntegerField(help_text='Of all deployments; 0: no limit.')),
-                ('requests_per_minute', models.PositiveIntegerField(help_text='Of each token; 0: no limit.')),
-                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='allowance', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "tokens_per_day",
+                    models.PositiveBigIntegerField(help_text="Of all deployments; 0: no limit."),
+                ),
+                (
+                    "requests_per_minute",
+                    models.PositiveIntegerField(help_text="Of each token; 0: no limit."),
+                ),
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="allowance",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Change',
+            name="Change",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('action', models.CharField(choices=[('ready', 'Ready'), ('restarted', 'Restarted after a crash'), ('started', 'Started again'), ('stopped', 'Stopped'), ('promoted', 'Promoted'), ('rolled_back', 'Rolled back'), ('shared', 'Canary share set')], max_length=12)),
-                ('reason', models.TextField(blank=True)),
-                ('is_undone', models.BooleanField(default=False, help_text='A promotion was rolled back')),
-                ('at', models.DateTimeField(auto_now_add=True)),
-                ('alias', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='changes', to='deployments.alias')),
-                ('by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='changes', to=settings.AUTH_USER_MODEL)),
-                ('deployment', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='changes', to='deployments.deployment')),
-                ('former', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='replaced', to='deployments.deployment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("ready", "Ready"),
+                            ("restarted", "Restarted after a crash"),
+                            ("started", "Started again"),
+                            ("stopped", "Stopped"),
+                            ("promoted", "Promoted"),
+                            ("rolled_back", "Rolled back"),
+                            ("shared", "Canary share set"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("reason", models.TextField(blank=True)),
+                (
+                    "is_undone",
+                    models.BooleanField(default=False, help_text="A promotion was rolled back"),
+                ),
+                ("at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "alias",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="changes",
+                        to="deployments.alias",
+                    ),
+                ),
+                (
+                    "by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="changes",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "deployment",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="changes",
+                        to="deployments.deployment",
+                    ),
+                ),
+                (
+                    "former",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="replaced",
+                        to="deployments.deployment",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='Comparison',
+            name="Comparison",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('prompts', models.JSONField()),
-                ('columns', models.JSONField()),
-                ('answers', models.JSONField(default=list)),
-                ('max_tokens', models.PositiveIntegerField(default=128)),
-                ('temperature', models.FloatField(default=0)),
-                ('status', models.CharField(choices=[('running', 'Running'), ('done', 'Done'), ('stopped', 'Stopped'), ('failed', 'Failed')], default='running', max_length=10)),
-                ('error', models.TextField(blank=True)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('touched', models.DateTimeField(auto_now=True)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='comparisons', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("prompts", models.JSONField()),
+                ("columns", models.JSONField()),
+                ("answers", models.JSONField(default=list)),
+                ("max_tokens", models.PositiveIntegerField(default=128)),
+                ("temperature", models.FloatField(default=0)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("running", "Running"),
+                            ("done", "Done"),
+                            ("stopped", "Stopped"),
+                            ("failed", "Failed"),
+                        ],
+                        default="running",
+                        max_length=10,
+                    ),
+                ),
+                ("error", models.TextField(blank=True)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("touched", models.DateTimeField(auto_now=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="comparisons",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='Usage',
+            name="Usage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('token_name', models.CharField(blank=True, max_length=80)),
-                ('source', models.CharField(default='api', help_text='api, chat or evaluation', max_length=10)),
-                ('prompt_tokens', models.PositiveIntegerField(default=0)),
-                ('completion_tokens', models.PositiveIntegerField(default=0)),
-                ('first_token_seconds', models.FloatField(null=True)),
-                ('seconds', models.FloatField(default=0)),
-                ('status', models.CharField(choices=[('ok', 'Done'), ('stopped', 'Stopped by the caller'), ('failed', 'Failed')], default='ok', max_length=10)),
-                ('created', models.DateTimeField(default=django.utils.timezone.now)),
-                ('deployment', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='usage', to='deployments.deployment')),
-                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='usage', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("token_name", models.CharField(blank=True, max_length=80)),
+                (
+                    "source",
+                    models.CharField(
+                        default="api", help_text="api, chat or evaluation", max_length=10
+                    ),
+                ),
+                ("prompt_tokens", models.PositiveIntegerField(default=0)),
+                ("completion_tokens", models.PositiveIntegerField(default=0)),
+                ("first_token_seconds", models.FloatField(null=True)),
+                ("seconds", models.FloatField(default=0)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("ok", "Done"),
+                            ("stopped", "Stopped by the caller"),
+                            ("failed", "Failed"),
+                        ],
+                        default="ok",
+                        max_length=10,
+                    ),
+                ),
+                ("created", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "deployment",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="usage",
+                        to="deployments.deployment",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="usage",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'usage',
-                'ordering': ['-pk'],
+                "verbose_name_plural": "usage",
+                "ordering": ["-pk"],
             },
         ),
         migrations.AddConstraint(
-            model_name='alias',
-            constraint=models.CheckConstraint(condition=models.Q(('canary_percent__lte', 100)), name='canary_share_is_a_percentage'),
+            model_name="alias",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("canary_percent__lte", 100)),
+                name="canary_share_is_a_percentage",
+            ),
         ),
         migrations.AddIndex(
-            model_name='usage',
-            index=models.Index(fields=['deployment', 'created'], name='usage_deployment'),
+            model_name="usage",
+            index=models.Index(fields=["deployment", "created"], name="usage_deployment"),
         ),
         migrations.AddIndex(
-            model_name='usage',
-            index=models.Index(fields=['user', 'created'], name='usage_user'),
+            model_name="usage",
+            index=models.Index(fields=["user", "created"], name="usage_user"),
         ),
     ]

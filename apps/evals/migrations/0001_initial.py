@@ -7,77 +7,207 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('runs', '0002_label_set'),
-        ('traces', '0002_search_and_flags'),
+        ("runs", "0002_label_set"),
+        ("traces", "0002_search_and_flags"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Judge',
+            name="Judge",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=60, unique=True)),
-                ('url', models.CharField(help_text='OpenAI-compatible, without /v1', max_length=300, validators=[django.core.validators.RegexValidator('^http(s|\\+unix)?://\\S+$', 'An address begins with http://.')])),
-                ('model', models.CharField(help_text='Its name at that address.', max_length=120)),
-                ('asks', models.CharField(choices=[('item', 'One item a call'), ('rubric', 'The whole rubric at once, shuffled')], default='item', help_text='One item a call is the standard; all at once is cheaper and depends on order.', max_length=6)),
-                ('max_tokens', models.PositiveIntegerField(default=1024, help_text='Longest reply.', validators=[django.core.validators.MinValueValidator(16), django.core.validators.MaxValueValidator(32768)])),
-                ('prompt_price', models.FloatField(default=0, help_text='Dollars for a million tokens it reads; 0 leaves the cost out.', validators=[django.core.validators.MinValueValidator(0)])),
-                ('completion_price', models.FloatField(default=0, help_text='Dollars for a million tokens it writes.', validators=[django.core.validators.MinValueValidator(0)])),
-                ('key_name', models.CharField(blank=True, help_text='The name under which its key is kept; not the key', max_length=60)),
-                ('status', models.CharField(choices=[('trial', 'On trial'), ('trusted', 'Trusted'), ('retired', 'Retired')], default='trial', max_length=8)),
-                ('note', models.TextField(blank=True)),
-                ('created', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=60, unique=True)),
+                (
+                    "url",
+                    models.CharField(
+                        help_text="OpenAI-compatible, without /v1",
+                        max_length=300,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^http(s|\\+unix)?://\\S+$", "An address begins with http://."
+                            )
+                        ],
+                    ),
+                ),
+                ("model", models.CharField(help_text="Its name at that address.", max_length=120)),
+                (
+                    "asks",
+                    models.CharField(
+                        choices=[
+                            ("item", "One item a call"),
+                            ("rubric", "The whole rubric at once, shuffled"),
+                        ],
+                        default="item",
+                        help_text="One item a call is the standard; all at once is cheaper and depends on order.",
+                        max_length=6,
+                    ),
+                ),
+                (
+                    "max_tokens",
+                    models.PositiveIntegerField(
+                        default=1024,
+                        help_text="Longest reply.",
+                        validators=[
+                            django.core.validators.MinValueValidator(16),
+                            django.core.validators.MaxValueValidator(32768),
+                        ],
+                    ),
+                ),
+                (
+                    "prompt_price",
+                    models.FloatField(
+                        default=0,
+                        help_text="Dollars for a million tokens it reads; 0 leaves the cost out.",
+                        validators=[django.core.validators.MinValueValidator(0)],
+                    ),
+                ),
+                (
+                    "completion_price",
+                    models.FloatField(
+                        default=0,
+                        help_text="Dollars for a million tokens it writes.",
+                        validators=[django.core.validators.MinValueValidator(0)],
+                    ),
+                ),
+                (
+                    "key_name",
+                    models.CharField(
+                        blank=True,
+                        help_text="The name under which its key is kept; not the key",
+                        max_length=60,
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("trial", "On trial"),
+                            ("trusted", "Trusted"),
+                            ("retired", "Retired"),
+                        ],
+                        default="trial",
+                        max_length=8,
+                    ),
+                ),
+                ("note", models.TextField(blank=True)),
+                ("created", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='JudgeChange',
+            name="JudgeChange",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('status', models.CharField(choices=[('trial', 'On trial'), ('trusted', 'Trusted'), ('retired', 'Retired')], max_length=8)),
-                ('reason', models.TextField()),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='judge_changes', to=settings.AUTH_USER_MODEL)),
-                ('judge', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='changes', to='evals.judge')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("trial", "On trial"),
+                            ("trusted", "Trusted"),
+                            ("retired", "Retired"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("reason", models.TextField()),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                (
+                    "by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="judge_changes",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "judge",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="changes",
+                        to="evals.judge",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='Override',
+            name="Override",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('met', models.BooleanField(null=True)),
-                ('reason', models.TextField()),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='overrides', to=settings.AUTH_USER_MODEL)),
-                ('grade', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='overrides', to='traces.grade')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("met", models.BooleanField(null=True)),
+                ("reason", models.TextField()),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                (
+                    "by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="overrides",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "grade",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="overrides",
+                        to="traces.grade",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='Computed',
+            name="Computed",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=240)),
-                ('basis', models.CharField(max_length=240)),
-                ('data', models.JSONField()),
-                ('seconds', models.FloatField()),
-                ('at', models.DateTimeField(auto_now=True)),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='computed', to='runs.run')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("key", models.CharField(max_length=240)),
+                ("basis", models.CharField(max_length=240)),
+                ("data", models.JSONField()),
+                ("seconds", models.FloatField()),
+                ("at", models.DateTimeField(auto_now=True)),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="computed",
+                        to="runs.run",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('run', 'key'), name='computed_key')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("run", "key"), name="computed_key")
+                ],
             },
         ),
     ]

@@ -18,7 +18,9 @@ def points(value: float | None) -> str:
 @register.filter
 def signed_points(value: float | None) -> str:
     """A difference as points with its sign."""
-    return NONE if not isinstance(value, int | float) else f"{100 * value:+.1f}".replace("-", MINUS)
+    return (
+        NONE if not isinstance(value, int | float) else f"{100 * value:+.1f}".replace("-", MINUS)
+    )
 
 
 @register.filter
@@ -38,7 +40,11 @@ def percent(value: float | None) -> str:
 @register.filter
 def thousands(value: float | None) -> str:
     """A count with thin groups of three."""
-    return NONE if not isinstance(value, int | float) else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return (
+        NONE
+        if not isinstance(value, int | float)
+        else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    )
 
 
 @register.filter

@@ -7,115 +7,328 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('traces', '0002_search_and_flags'),
+        ("traces", "0002_search_and_flags"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Queue',
+            name="Queue",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=120, unique=True)),
-                ('instructions', models.TextField(blank=True, help_text='What reviewers read above each item.')),
-                ('rule', models.JSONField(default=dict)),
-                ('size', models.PositiveIntegerField(default=60, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(5000)])),
-                ('overlap', models.PositiveSmallIntegerField(default=1, help_text='How many people judge each answer.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(5)])),
-                ('repeat_percent', models.PositiveSmallIntegerField(default=10, help_text='Share of answers a reviewer is given a second time, to see how steady they are.', validators=[django.core.validators.MaxValueValidator(50)])),
-                ('is_blind', models.BooleanField(default=True, help_text="Hide the grader's verdict until the review is submitted.")),
-                ('is_accepting', models.BooleanField(default=False, help_text='A correction that all reviewers agree on counts at once; else it waits to be accepted.')),
-                ('seed', models.BigIntegerField(default=0)),
-                ('status', models.CharField(choices=[('open', 'Open'), ('closed', 'Closed')], default='open', max_length=8)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=120, unique=True)),
+                (
+                    "instructions",
+                    models.TextField(blank=True, help_text="What reviewers read above each item."),
+                ),
+                ("rule", models.JSONField(default=dict)),
+                (
+                    "size",
+                    models.PositiveIntegerField(
+                        default=60,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(5000),
+                        ],
+                    ),
+                ),
+                (
+                    "overlap",
+                    models.PositiveSmallIntegerField(
+                        default=1,
+                        help_text="How many people judge each answer.",
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(5),
+                        ],
+                    ),
+                ),
+                (
+                    "repeat_percent",
+                    models.PositiveSmallIntegerField(
+                        default=10,
+                        help_text="Share of answers a reviewer is given a second time, to see how steady they are.",
+                        validators=[django.core.validators.MaxValueValidator(50)],
+                    ),
+                ),
+                (
+                    "is_blind",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Hide the grader's verdict until the review is submitted.",
+                    ),
+                ),
+                (
+                    "is_accepting",
+                    models.BooleanField(
+                        default=False,
+                        help_text="A correction that all reviewers agree on counts at once; else it waits to be accepted.",
+                    ),
+                ),
+                ("seed", models.BigIntegerField(default=0)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("open", "Open"), ("closed", "Closed")],
+                        default="open",
+                        max_length=8,
+                    ),
+                ),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['status', '-pk'],
+                "ordering": ["status", "-pk"],
             },
         ),
         migrations.CreateModel(
-            name='Item',
+            name="Item",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveIntegerField()),
-                ('reasons', models.JSONField(default=list)),
-                ('status', models.CharField(choices=[('open', 'Open'), ('proposed', 'Corrections to accept'), ('disputed', 'To adjudicate'), ('done', 'Done')], default='open', max_length=10)),
-                ('claimed_until', models.DateTimeField(blank=True, null=True)),
-                ('claimed_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='claimed_items', to=settings.AUTH_USER_MODEL)),
-                ('only_for', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='repeat_items', to=settings.AUTH_USER_MODEL)),
-                ('repeat_of', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='repeats', to='reviews.item')),
-                ('trace', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='review_items', to='traces.trace')),
-                ('queue', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='reviews.queue')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("position", models.PositiveIntegerField()),
+                ("reasons", models.JSONField(default=list)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("open", "Open"),
+                            ("proposed", "Corrections to accept"),
+                            ("disputed", "To adjudicate"),
+                            ("done", "Done"),
+                        ],
+                        default="open",
+                        max_length=10,
+                    ),
+                ),
+                ("claimed_until", models.DateTimeField(blank=True, null=True)),
+                (
+                    "claimed_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="claimed_items",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "only_for",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="repeat_items",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "repeat_of",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="repeats",
+                        to="reviews.item",
+                    ),
+                ),
+                (
+                    "trace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="review_items",
+                        to="traces.trace",
+                    ),
+                ),
+                (
+                    "queue",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="items",
+                        to="reviews.queue",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['position', 'pk'],
+                "ordering": ["position", "pk"],
             },
         ),
         migrations.CreateModel(
-            name='Assignment',
+            name="Assignment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='assignments', to=settings.AUTH_USER_MODEL)),
-                ('queue', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='assignments', to='reviews.queue')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="assignments",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "queue",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="assignments",
+                        to="reviews.queue",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Review',
+            name="Review",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('is_adjudication', models.BooleanField(default=False)),
-                ('status', models.CharField(choices=[('draft', 'Draft'), ('submitted', 'Submitted'), ('skipped', 'Skipped')], default='draft', max_length=10)),
-                ('was_blind', models.BooleanField(default=True)),
-                ('overall', models.CharField(blank=True, choices=[('good', 'Good as it is'), ('poor', 'Needs work'), ('unsafe', 'Unsafe')], max_length=8)),
-                ('note', models.TextField(blank=True)),
-                ('is_flagged', models.BooleanField(default=False)),
-                ('started', models.DateTimeField(auto_now_add=True)),
-                ('ended', models.DateTimeField(blank=True, null=True)),
-                ('item', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='reviews', to='reviews.item')),
-                ('reviewer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reviews', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("is_adjudication", models.BooleanField(default=False)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("draft", "Draft"),
+                            ("submitted", "Submitted"),
+                            ("skipped", "Skipped"),
+                        ],
+                        default="draft",
+                        max_length=10,
+                    ),
+                ),
+                ("was_blind", models.BooleanField(default=True)),
+                (
+                    "overall",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("good", "Good as it is"),
+                            ("poor", "Needs work"),
+                            ("unsafe", "Unsafe"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("note", models.TextField(blank=True)),
+                ("is_flagged", models.BooleanField(default=False)),
+                ("started", models.DateTimeField(auto_now_add=True)),
+                ("ended", models.DateTimeField(blank=True, null=True)),
+                (
+                    "item",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="reviews",
+                        to="reviews.item",
+                    ),
+                ),
+                (
+                    "reviewer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reviews",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['pk'],
+                "ordering": ["pk"],
             },
         ),
         migrations.CreateModel(
-            name='Verdict',
+            name="Verdict",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('met', models.CharField(choices=[('met', 'Met'), ('not_met', 'Not met'), ('unsure', 'Unsure')], max_length=8)),
-                ('note', models.TextField(blank=True)),
-                ('quote', models.TextField(blank=True)),
-                ('judged', models.BooleanField(null=True)),
-                ('judge', models.CharField(blank=True, max_length=80)),
-                ('grade', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='verdicts', to='traces.grade')),
-                ('review', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='verdicts', to='reviews.review')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "met",
+                    models.CharField(
+                        choices=[("met", "Met"), ("not_met", "Not met"), ("unsure", "Unsure")],
+                        max_length=8,
+                    ),
+                ),
+                ("note", models.TextField(blank=True)),
+                ("quote", models.TextField(blank=True)),
+                ("judged", models.BooleanField(null=True)),
+                ("judge", models.CharField(blank=True, max_length=80)),
+                (
+                    "grade",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="verdicts",
+                        to="traces.grade",
+                    ),
+                ),
+                (
+                    "review",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="verdicts",
+                        to="reviews.review",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['grade__position'],
+                "ordering": ["grade__position"],
             },
         ),
         migrations.AddConstraint(
-            model_name='item',
-            constraint=models.UniqueConstraint(condition=models.Q(('repeat_of', None)), fields=('queue', 'trace'), name='item_once'),
+            model_name="item",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("repeat_of", None)),
+                fields=("queue", "trace"),
+                name="item_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='item',
-            constraint=models.UniqueConstraint(condition=models.Q(('repeat_of__isnull', False)), fields=('repeat_of', 'only_for'), name='repeat_once'),
+            model_name="item",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("repeat_of__isnull", False)),
+                fields=("repeat_of", "only_for"),
+                name="repeat_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='assignment',
-            constraint=models.UniqueConstraint(fields=('queue', 'user'), name='assigned_once'),
+            model_name="assignment",
+            constraint=models.UniqueConstraint(fields=("queue", "user"), name="assigned_once"),
         ),
         migrations.AddConstraint(
-            model_name='review',
-            constraint=models.UniqueConstraint(fields=('item', 'reviewer', 'is_adjudication'), name='review_once'),
+            model_name="review",
+            constraint=models.UniqueConstraint(
+                fields=("item", "reviewer", "is_adjudication"), name="review_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='verdict',
-            constraint=models.UniqueConstraint(fields=('review', 'grade'), name='verdict_once'),
+            model_name="verdict",
+            constraint=models.UniqueConstraint(fields=("review", "grade"), name="verdict_once"),
         ),
     ]

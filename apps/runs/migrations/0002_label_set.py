@@ -5,21 +5,37 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('datasets', '0002_labelset_labelledanswer'),
-        ('runs', '0001_initial'),
+        ("datasets", "0002_labelset_labelledanswer"),
+        ("runs", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='run',
-            name='label_set',
-            field=models.ForeignKey(blank=True, help_text='What a judge is calibrated on', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='datasets.labelset'),
+            model_name="run",
+            name="label_set",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="What a judge is calibrated on",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="runs",
+                to="datasets.labelset",
+            ),
         ),
         migrations.AlterField(
-            model_name='artifact',
-            name='kind',
-            field=models.CharField(choices=[('base', 'Base'), ('trajectories', 'Tool trajectories'), ('adapter', 'Adapter'), ('merged', 'Merged BF16'), ('quantised', 'Quantised'), ('report', 'Report')], max_length=12),
+            model_name="artifact",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("base", "Base"),
+                    ("trajectories", "Tool trajectories"),
+                    ("adapter", "Adapter"),
+                    ("merged", "Merged BF16"),
+                    ("quantised", "Quantised"),
+                    ("report", "Report"),
+                ],
+                max_length=12,
+            ),
         ),
     ]

@@ -8,7 +8,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -17,49 +16,153 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='CachedAnswer',
+            name="CachedAnswer",
             fields=[
-                ('key', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('value', models.TextField()),
-                ('expires', models.DateTimeField(db_index=True)),
+                ("key", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("value", models.TextField()),
+                ("expires", models.DateTimeField(db_index=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Key',
+            name="Key",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=80, validators=[django.core.validators.RegexValidator('^[a-z][a-z0-9_.-]{0,79}\\Z', 'Small letters, digits, _ . and -, beginning with a letter.')])),
-                ('ciphertext', models.TextField()),
-                ('last_four', models.CharField(blank=True, max_length=4)),
-                ('changed', models.DateTimeField(default=django.utils.timezone.now)),
-                ('changed_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='keys', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=80,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z][a-z0-9_.-]{0,79}\\Z",
+                                "Small letters, digits, _ . and -, beginning with a letter.",
+                            )
+                        ],
+                    ),
+                ),
+                ("ciphertext", models.TextField()),
+                ("last_four", models.CharField(blank=True, max_length=4)),
+                ("changed", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "changed_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="keys",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name', 'owner_id'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('owner', None)), fields=('name',), name='one_shared_key_a_name'), models.UniqueConstraint(fields=('name', 'owner'), name='one_key_a_name_and_owner')],
+                "ordering": ["name", "owner_id"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner", None)),
+                        fields=("name",),
+                        name="one_shared_key_a_name",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("name", "owner"), name="one_key_a_name_and_owner"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='McpServer',
+            name="McpServer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.CharField(max_length=31, unique=True, validators=[django.core.validators.RegexValidator('^[a-z0-9][a-z0-9-]{0,30}\\Z', 'Small letters, digits and -, at most 31.')])),
-                ('transport', models.CharField(choices=[('http', 'HTTP'), ('stdio', 'A command in the settings')], default='http', max_length=5)),
-                ('url', models.URLField(blank=True, max_length=500)),
-                ('command', models.CharField(blank=True, max_length=80)),
-                ('key', models.CharField(blank=True, max_length=80, validators=[django.core.validators.RegexValidator('^[a-z][a-z0-9_.-]{0,79}\\Z', 'Small letters, digits, _ . and -, beginning with a letter.')])),
-                ('is_enabled', models.BooleanField(default=False)),
-                ('allowed_tools', models.JSONField(blank=True, default=list)),
-                ('schema_hashes', models.JSONField(blank=True, default=dict)),
-                ('declarations', models.JSONField(blank=True, default=dict)),
-                ('approved_at', models.DateTimeField(blank=True, null=True)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('approved_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "slug",
+                    models.CharField(
+                        max_length=31,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9-]{0,30}\\Z",
+                                "Small letters, digits and -, at most 31.",
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "transport",
+                    models.CharField(
+                        choices=[("http", "HTTP"), ("stdio", "A command in the settings")],
+                        default="http",
+                        max_length=5,
+                    ),
+                ),
+                ("url", models.URLField(blank=True, max_length=500)),
+                ("command", models.CharField(blank=True, max_length=80)),
+                (
+                    "key",
+                    models.CharField(
+                        blank=True,
+                        max_length=80,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z][a-z0-9_.-]{0,79}\\Z",
+                                "Small letters, digits, _ . and -, beginning with a letter.",
+                            )
+                        ],
+                    ),
+                ),
+                ("is_enabled", models.BooleanField(default=False)),
+                ("allowed_tools", models.JSONField(blank=True, default=list)),
+                ("schema_hashes", models.JSONField(blank=True, default=dict)),
+                ("declarations", models.JSONField(blank=True, default=dict)),
+                ("approved_at", models.DateTimeField(blank=True, null=True)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                (
+                    "approved_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['slug'],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('transport', 'http'), models.Q(('url', ''), _negated=True), ('command', '')), models.Q(('transport', 'stdio'), models.Q(('command', ''), _negated=True), ('url', '')), _connector='OR'), name='mcp_server_has_an_address')],
+                "ordering": ["slug"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("transport", "http"),
+                                models.Q(("url", ""), _negated=True),
+                                ("command", ""),
+                            ),
+                            models.Q(
+                                ("transport", "stdio"),
+                                models.Q(("command", ""), _negated=True),
+                                ("url", ""),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="mcp_server_has_an_address",
+                    )
+                ],
             },
         ),
     ]

@@ -9,158 +9,213 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('chat', '0002_branches_and_shares'),
-        ('deployments', '0002_aliases_and_usage'),
-        ('runs', '0002_label_set'),
-        ('traces', '0001_initial'),
+        ("chat", "0002_branches_and_shares"),
+        ("deployments", "0002_aliases_and_usage"),
+        ("runs", "0002_label_set"),
+        ("traces", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='TraceFlag',
+            name="TraceFlag",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('review', 'For review'), ('unsafe', 'Unsafe'), ('outdated', 'Outdated'), ('missing_red_flag', 'Missing red flag'), ('invented_abbreviation', 'Invented abbreviation'), ('wrong_source', 'Wrong source'), ('other', 'Other')], max_length=24)),
-                ('note', models.TextField(blank=True)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('settled', models.DateTimeField(blank=True, null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("review", "For review"),
+                            ("unsafe", "Unsafe"),
+                            ("outdated", "Outdated"),
+                            ("missing_red_flag", "Missing red flag"),
+                            ("invented_abbreviation", "Invented abbreviation"),
+                            ("wrong_source", "Wrong source"),
+                            ("other", "Other"),
+                        ],
+                        max_length=24,
+                    ),
+                ),
+                ("note", models.TextField(blank=True)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("settled", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.AddField(
-            model_name='grade',
-            name='attempts',
+            model_name="grade",
+            name="attempts",
             field=models.PositiveIntegerField(default=1),
         ),
         migrations.AddField(
-            model_name='grade',
-            name='is_cached',
+            model_name="grade",
+            name="is_cached",
             field=models.BooleanField(default=False),
         ),
         migrations.AddField(
-            model_name='grade',
-            name='num_tokens',
+            model_name="grade",
+            name="num_tokens",
             field=models.PositiveIntegerField(default=0),
         ),
         migrations.AddField(
-            model_name='grade',
-            name='raw',
+            model_name="grade",
+            name="raw",
             field=models.TextField(blank=True),
         ),
         migrations.AddField(
-            model_name='grade',
-            name='seconds',
+            model_name="grade",
+            name="seconds",
             field=models.FloatField(default=0),
         ),
         migrations.AddField(
-            model_name='grade',
-            name='tags',
+            model_name="grade",
+            name="tags",
             field=models.JSONField(default=list),
         ),
         migrations.AddField(
-            model_name='trace',
-            name='origin',
-            field=models.CharField(choices=[('rollout', 'Rollout'), ('evaluation', 'Evaluation'), ('chat', 'Chat'), ('api', 'API')], default='rollout', max_length=12),
+            model_name="trace",
+            name="origin",
+            field=models.CharField(
+                choices=[
+                    ("rollout", "Rollout"),
+                    ("evaluation", "Evaluation"),
+                    ("chat", "Chat"),
+                    ("api", "API"),
+                ],
+                default="rollout",
+                max_length=12,
+            ),
         ),
         migrations.AddField(
-            model_name='trace',
-            name='question',
+            model_name="trace",
+            name="question",
             field=models.TextField(blank=True),
         ),
         migrations.AddField(
-            model_name='trace',
-            name='seconds',
+            model_name="trace",
+            name="seconds",
             field=models.FloatField(null=True),
         ),
         migrations.AddField(
-            model_name='trace',
-            name='sources',
+            model_name="trace",
+            name="sources",
             field=models.JSONField(default=list),
         ),
         migrations.AddField(
-            model_name='trace',
-            name='tool_names',
+            model_name="trace",
+            name="tool_names",
             field=models.JSONField(default=list),
         ),
         migrations.AddField(
-            model_name='trace',
-            name='tools',
+            model_name="trace",
+            name="tools",
             field=models.JSONField(default=list),
         ),
         migrations.AddField(
-            model_name='trace',
-            name='turns',
+            model_name="trace",
+            name="turns",
             field=models.JSONField(default=list),
         ),
         migrations.AddField(
-            model_name='trace',
-            name='versions',
+            model_name="trace",
+            name="versions",
             field=models.JSONField(default=dict),
         ),
         migrations.AlterField(
-            model_name='grade',
-            name='grader',
+            model_name="grade",
+            name="grader",
             field=models.CharField(max_length=80),
         ),
         migrations.AlterField(
-            model_name='trace',
-            name='run',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='traces', to='runs.run'),
+            model_name="trace",
+            name="run",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="traces",
+                to="runs.run",
+            ),
         ),
         migrations.AddField(
-            model_name='traceflag',
-            name='by',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='raised_flags', to=settings.AUTH_USER_MODEL),
+            model_name="traceflag",
+            name="by",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="raised_flags",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='traceflag',
-            name='trace',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='raised', to='traces.trace'),
+            model_name="traceflag",
+            name="trace",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="raised",
+                to="traces.trace",
+            ),
         ),
         migrations.AddField(
-            model_name='trace',
-            name='search',
-            field=models.GeneratedField(db_persist=True, expression=django.contrib.postgres.search.SearchVector(django.db.models.functions.text.Left('question', 100000), django.db.models.functions.text.Left('answer', 100000), config='english'), output_field=django.contrib.postgres.search.SearchVectorField()),
+            model_name="trace",
+            name="search",
+            field=models.GeneratedField(
+                db_persist=True,
+                expression=django.contrib.postgres.search.SearchVector(
+                    django.db.models.functions.text.Left("question", 100000),
+                    django.db.models.functions.text.Left("answer", 100000),
+                    config="english",
+                ),
+                output_field=django.contrib.postgres.search.SearchVectorField(),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='traceflag',
-            constraint=models.UniqueConstraint(fields=('trace', 'by', 'kind'), name='flag_once'),
+            model_name="traceflag",
+            constraint=models.UniqueConstraint(fields=("trace", "by", "kind"), name="flag_once"),
         ),
         migrations.AddIndex(
-            model_name='trace',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['search'], name='trace_search'),
+            model_name="trace",
+            index=django.contrib.postgres.indexes.GinIndex(fields=["search"], name="trace_search"),
         ),
         migrations.AddIndex(
-            model_name='trace',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['flags'], name='trace_flags'),
+            model_name="trace",
+            index=django.contrib.postgres.indexes.GinIndex(fields=["flags"], name="trace_flags"),
         ),
         migrations.AddIndex(
-            model_name='trace',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['tool_names'], name='trace_tools'),
+            model_name="trace",
+            index=django.contrib.postgres.indexes.GinIndex(
+                fields=["tool_names"], name="trace_tools"
+            ),
         ),
         migrations.AddIndex(
-            model_name='trace',
-            index=models.Index(fields=['origin', '-id'], name='trace_origin'),
+            model_name="trace",
+            index=models.Index(fields=["origin", "-id"], name="trace_origin"),
         ),
         migrations.AddIndex(
-            model_name='trace',
-            index=models.Index(fields=['model', '-id'], name='trace_model'),
+            model_name="trace",
+            index=models.Index(fields=["model", "-id"], name="trace_model"),
         ),
         migrations.AddIndex(
-            model_name='trace',
-            index=models.Index(fields=['run', '-id'], name='trace_run'),
+            model_name="trace",
+            index=models.Index(fields=["run", "-id"], name="trace_run"),
         ),
         migrations.AddIndex(
-            model_name='trace',
-            index=models.Index(fields=['example_id', '-id'], name='trace_example'),
+            model_name="trace",
+            index=models.Index(fields=["example_id", "-id"], name="trace_example"),
         ),
         migrations.AddIndex(
-            model_name='traceflag',
-            index=models.Index(condition=models.Q(('settled__isnull', True)), fields=['-id'], name='flag_open'),
+            model_name="traceflag",
+            index=models.Index(
+                condition=models.Q(("settled__isnull", True)), fields=["-id"], name="flag_open"
+            ),
         ),
     ]

@@ -56,7 +56,7 @@ def test_a_wrong_knob_is_a_422_at_its_place(api):
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ({"kind": "bake"}, "kind is 'bake'; there are base, sft"),
+        ({"kind": "bake"}, "kind is 'bake'; there are base, synthesise"),
         ({"preset": "none such"}, "there is no preset 'none such'"),
         ({"kind": "sft", "inputs": {"base": 999999}}, "base: there is no artifact 999999"),
         ({"kind": "sft"}, "sft needs base: The model to start from."),

@@ -53,8 +53,8 @@ def test_inputs_become_the_lineage():
 
 
 def test_a_missing_input_is_named():
-    with pytest.raises(UserError, match="sft needs dataset: Rows of its training split"):
-        services.launch(make_user(), "sft", {}, inputs={"base": make_artifact("base")})
+    with pytest.raises(UserError, match="train needs dataset: Prompts of its training split"):
+        services.launch(make_user(), "train", {}, inputs={"base": make_artifact("base")})
 
 
 def test_an_artifact_of_another_kind_is_refused():
@@ -74,7 +74,7 @@ def test_a_wrong_knob_is_an_error_on_its_field():
 
 
 def test_an_unknown_kind_names_the_known_ones():
-    with pytest.raises(UserError, match="called 'trian'; there are base, sft, train"):
+    with pytest.raises(UserError, match="called 'trian'; there are base, synthesise, sft"):
         services.launch(make_user(), "trian", {})
 
 

@@ -189,7 +189,7 @@ def test_medquad_is_imported_with_its_date(own_corpus):
         ),
         ("openfda", "a.json", b'{"meta": {}}', 'has not an array "results"'),
         ("openfda", "a.json", b'{"results": [{"a": 1}, {"b"', "item 2"),
-        ("pubmed", "a.xml.gz", gzip.compress(b"<a/>")[:-6], "broken"),
+        ("pubmed", "a.xml.gz", gzip.compress(b"<a/>", mtime=0)[:-6], "broken"),
         ("medquad", "a.jsonl", b'{"focus": 1, "qa": []}\n{"x": 1}\n', "line 2 is no topic"),
         ("medquad", "a.jsonl", b"\xff\xfe\n", "line 1 is no JSON"),
         ("icd11", "a.txt", b"A\tB\n1\t2\n", "no columns Code and Title"),
