@@ -29,6 +29,11 @@ PLAIN = {
     "evals": "/evals/",
     "chats": "/chat/",
     "traces": "/traces/?model=policy",
+    "benchmarks": "/evals/benchmarks/",
+    "judges": "/evals/judges/",
+    "reviews": "/review/",
+    "tools": "/tools/",
+    "tool": "/tools/search_icd/",
     "tokens": "/tokens/",
 }
 # Pages of one thing: the list they are linked from, and what their link begins with.
@@ -36,7 +41,8 @@ LINKED = {
     "dataset": ("/datasets/", "/datasets/"),
     "model": ("/models/", "/models/"),
     "deployment": ("/deployments/", "/deployments/"),
-    "eval": ("/evals/", "/evals/"),
+    "eval": ("/evals/", "/evals/run/"),
+    "judge": ("/evals/judges/", "/evals/judges/"),
     "chat": ("/chat/", "/chat/"),
     "trace": ("/traces/?model=policy", "/traces/"),
 }
