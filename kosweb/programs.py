@@ -23,6 +23,11 @@ def programs() -> list[Child]:
     return [_program("web", web), *_workers(), _program("reconciler", ["workers.reconcile"])]
 
 
+def corpus_builder() -> Child:
+    """Builds what the tools search on this machine, once; seconds on the first start."""
+    return _program("corpus", ["django", "build_corpus"], DJANGO_SETTINGS_MODULE="kosweb.settings")
+
+
 def _workers() -> list[Child]:
     """One a queue; for the queue ``gpu`` one a GPU, or the CPU where there is none."""
     devices = [f"cuda:{index}" for index in range(count_gpus())] or ["cpu"]

@@ -27,7 +27,7 @@ from django.db import OperationalError, connection
 from kos.errors import UserError
 from kosweb.embedded import postgres, valkey
 from kosweb.embedded.process import Child
-from kosweb.programs import programs
+from kosweb.programs import corpus_builder, programs
 from kosweb.sign_in import first_sign_in
 
 WEB_SECONDS = 60
@@ -47,6 +47,7 @@ class Supervisor:
         self.address = f"http://{_local(settings.HOST)}:{settings.PORT}/"
         self.services: list[Child] = []
         self.programs: list[Child] = []
+        self.builder = corpus_builder()
         self.failures: dict[str, int] = {}
         self.restarts: dict[str, float] = {}
         self.is_stopping = False
@@ -73,6 +74,8 @@ class Supervisor:
 
     def start(self) -> None:
         check_port(settings.HOST, settings.PORT)
+        # Beside the rest: the first question to a tool would wait for it.
+        self.builder.start()
         if not settings.REDIS_URL:
             self._start_valkey()
         if not settings.DATABASE_URL:
@@ -103,6 +106,7 @@ class Supervisor:
         children = [*self.programs, *reversed(self.services)]
         if not children:
             return
+        self.builder.stop()
         self.say("stopping")
         for child in self.programs:
             child.ask_to_stop()
