@@ -20,7 +20,8 @@ def test_vendored_files_are_what_the_lock_says():
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_template_has_no_inline_script_style_or_handler(path):
-    text = path.read_text()
+    # What a template tag takes is no attribute.
+    text = re.sub(r"{%.*?%}", "", path.read_text(), flags=re.DOTALL)
     assert not re.search(r"<style|\sstyle=|<script(?![^>]*\ssrc=)|\son[a-z]+=|hx-on", text)
 
 

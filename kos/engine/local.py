@@ -137,7 +137,7 @@ class LocalEngine:
         optimiser = self._optimiser.state_dict() if self._optimiser else None
         state = {
             "step": step,
-            "adapter": get_peft_model_state_dict(self.model),
+            "adapter": get_peft_model_state_dict(self.model, save_embedding_layers=False),
             "optimiser": optimiser,
             "machine": self.machine.to_json(),
         }
@@ -155,7 +155,8 @@ class LocalEngine:
 
     def save_weights(self, folder: Path) -> None:
         """Write the adapter as a peft folder; equal weights give equal bytes."""
-        self.model.save_pretrained(folder)
+        # Embeddings are never trained; looking whether they were would ask a model hub.
+        self.model.save_pretrained(folder, save_embedding_layers=False)
         config = folder / "adapter_config.json"
         # peft writes its sets of names in any order.
         settings = json.loads(config.read_text())
