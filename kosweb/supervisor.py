@@ -96,6 +96,7 @@ class Supervisor:
             for child in (*self.services, *self.programs):
                 if child.exit_code is not None:
                     self._restart(child)
+            self.builder.process.poll()  # or it would stay behind as a zombie when it is through
             time.sleep(0.2)
 
     def stop(self) -> None:
