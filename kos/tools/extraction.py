@@ -12,7 +12,6 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import trafilatura
 from lxml import etree, html
 
 from kos.errors import UserError
@@ -72,6 +71,9 @@ def read_html(content: bytes, charset: str = "", url: str = "") -> Page:
     title = " ".join((tree.findtext(".//title") or "").split())
     drop_hidden(tree)
     whole = _all_blocks(tree)
+    # Here: every process lists the tools at its start, and it takes a quarter of a second.
+    import trafilatura
+
     article = trafilatura.extract(
         tree,
         url=url or None,

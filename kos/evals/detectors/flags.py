@@ -75,10 +75,11 @@ def _is_periodic(
         equal = 0
         for place in range(period, len(units)):
             equal = equal + 1 if units[place] == units[place - period] else 0
-            if equal >= needed and _says_something(join(units[place - period : place])):
+            if equal >= needed and says_something(join(units[place - period : place])):
                 return True
     return False
 
 
-def _says_something(phrase: str) -> bool:
+def says_something(phrase: str) -> bool:
+    """Whether there is a letter or a digit in it: rules and blanks may repeat."""
     return any(letter.isalnum() for letter in phrase)
