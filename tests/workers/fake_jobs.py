@@ -41,9 +41,10 @@ def count(config, job):
         step = state["step"] + 1
         state = {"step": step, "sum": state["sum"] + random.Random(f"{job.seed}/{step}").random()}
         time.sleep(STEP_SECONDS)
-        write(checkpoint, json.dumps(state))
+        # Said first, as every real job does: a kill in between repeats a step and loses none.
         job.emit(StepDone(step, {"sum": state["sum"]}))
         job.emit(Progress("steps", step, config.steps, "steps"))
+        write(checkpoint, json.dumps(state))
         job.emit(Checkpointed(step))
     write(job.folder / "adapter.json", json.dumps(state))
     job.emit(Saved("adapter", "adapter.json", {"steps": config.steps}))
