@@ -112,11 +112,23 @@ class RolloutDone:
 class Saved:
     """An artifact stands whole at ``path``, relative to the job's folder.
 
-    ``artifact`` is its sort: base, trajectories, adapter, merged, quantised, report. ``role`` tells apart
-    two of one sort; ``summary`` is what the console shows of it.
+    ``artifact`` is its sort: ``difficulty`` has pass rates of prompts, ``answers`` chosen answers
+    to learn from, ``pairs`` better and worse ones, ``calibration`` texts and what the
+    activations were on them. ``summary`` is what the console shows of it.
     """
 
-    artifact: Literal["base", "trajectories", "adapter", "merged", "quantised", "report"]
+    artifact: Literal[
+        "base",
+        "trajectories",
+        "difficulty",
+        "answers",
+        "pairs",
+        "adapter",
+        "merged",
+        "calibration",
+        "quantised",
+        "report",
+    ]
     path: str
     summary: Mapping[str, Any] = field(default_factory=dict)
     kind: Literal["saved"] = "saved"

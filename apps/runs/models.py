@@ -156,8 +156,12 @@ class Artifact(models.Model):
     class Kind(models.TextChoices):
         BASE = "base", "Base"
         TRAJECTORIES = "trajectories", "Tool trajectories"
+        DIFFICULTY = "difficulty", "Prompt difficulty"
+        ANSWERS = "answers", "Chosen answers"
+        PAIRS = "pairs", "Preference pairs"
         ADAPTER = "adapter", "Adapter"
         MERGED = "merged", "Merged BF16"
+        CALIBRATION = "calibration", "Calibration"
         QUANTISED = "quantised", "Quantised"
         REPORT = "report", "Report"
 

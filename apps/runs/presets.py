@@ -54,7 +54,7 @@ PRESETS: dict[str, Preset] = {
                 "substeps": 2,
                 "adam": {"learning_rate": 2e-4},
                 "sampling": {"max_tokens": 208, "temperature": 1.0},
-                "reward": LAPTOP_REWARD,
+                "rewards": [LAPTOP_REWARD],
             },
             "export": {"format": {"kind": "nvfp4", "calibration_samples": 32}},
             "evaluate": {"samples": 2, "sampling": {"max_tokens": 208, "temperature": 0.7}},
@@ -92,7 +92,7 @@ PRESETS: dict[str, Preset] = {
                 "substeps": 1,
                 "lora": {"rank": 4},
                 "sampling": {"max_tokens": 32},
-                "reward": LAPTOP_REWARD,
+                "rewards": [LAPTOP_REWARD],
             },
             "export": {
                 "format": {"kind": "nvfp4", "calibration_samples": 4, "calibration_length": 64}
@@ -106,7 +106,7 @@ PRESETS: dict[str, Preset] = {
         "Kos-1 stage 1",
         "Kos-1 Experimental's first stage: 32 groups of 8, 4 substeps, rank 44, a gate of 0.68 "
         "and a bonus of up to 0.32. For an engine that can hold such a model.",
-        {**KOS1, "reward": {"kind": "conciseness"}},
+        {**KOS1, "rewards": [{"kind": "conciseness"}]},
     ),
     "kos1-stage2": Preset(
         "train",
@@ -115,11 +115,13 @@ PRESETS: dict[str, Preset] = {
         "earn 0.55. Start it from the adapter of stage 1.",
         {
             **KOS1,
-            "reward": {
-                "kind": "conciseness",
-                "response": {"free": 4000, "maximum": 6000, "beta": 0.03},
-                "output": {"free": 700, "maximum": 2150, "beta": 0.55},
-            },
+            "rewards": [
+                {
+                    "kind": "conciseness",
+                    "response": {"free": 4000, "maximum": 6000, "beta": 0.03},
+                    "output": {"free": 700, "maximum": 2150, "beta": 0.55},
+                }
+            ],
         },
     ),
 }

@@ -6,13 +6,16 @@ Alignment is Tinker's: a datum's ``tokens`` are the sequence without its last to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from kos.config import Adam
-from kos.rl.losses import Loss
+from kos.config.base import Adam
+from kos.rl.losses.base import Loss
+
+if TYPE_CHECKING:
+    from kos.engine.models import Chat
 
 Capability = Literal["lora", "sample", "forward", "custom_loss", "prompt_logprobs"]
 
@@ -103,7 +106,7 @@ class Sampled:
 
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
-    stop_reason: Literal["stop", "length"]
+    stop_reason: Literal["stop", "length", "repetition", "confident"]
 
 
 @dataclass(frozen=True)
@@ -115,9 +118,21 @@ class ForwardOutput:
 
 
 class Engine(Protocol):
-    """A policy that samples and learns. Calls take effect in the order they are made."""
+    """A policy that samples and learns. Calls take effect in the order they are made.
+
+    ``chat`` renders and tokenizes as the policy was taught; ``version`` counts optimiser steps,
+    so that what was sampled can be stamped with the policy it came from.
+    """
 
     capabilities: frozenset[Capability]
+    chat: Chat
+    version: int
+
+    def describe(self) -> str:
+        """A sentence for the run's log: where it computes, and in what."""
+
+    def close(self) -> None:
+        """Let go of processes and connections; the engine cannot be used after."""
 
     def forward(
         self, data: Sequence[Datum], loss: Loss, *, temperature: float = 1.0
@@ -137,11 +152,19 @@ class Engine(Protocol):
     def optim_step(self, adam: Adam) -> dict[str, float]:
         """Apply the gathered gradients and clear them; returns ``grad_norm``."""
 
-    def save_state(self, path: Path, *, step: int) -> None:
-        """Write weights and optimiser to the file ``path``, whole or not at all."""
+    def save_state(
+        self, path: Path, *, step: int, memory: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write weights and optimiser to the file ``path``, whole or not at all.
 
-    def load_state(self, path: Path) -> int:
-        """Take up what ``save_state`` wrote; returns its step."""
+        ``memory`` is JSON that the caller wants to find again.
+        """
+
+    def load_state(self, path: Path) -> tuple[int, dict[str, Any]]:
+        """Take up what ``save_state`` wrote; returns its step and memory."""
+
+    def reset_optimiser(self) -> None:
+        """Forget the optimiser's moments and step count (Kimi k1.5, every iteration)."""
 
     def save_weights(self, folder: Path) -> None:
         """Write the adapter as a peft folder."""

@@ -7,7 +7,7 @@ Shapes: ``B`` sequences, ``T`` positions, ``P`` positions of a shared prefix, ``
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import DynamicCache
 
-from kos.config import Adam, Lora
+from kos.config.base import Adam, Lora
 from kos.engine.base import (
     Capability,
     Datum,
@@ -34,7 +34,7 @@ from kos.engine.machine import Machine
 from kos.engine.models import Chat, load_model
 from kos.engine.sampling import Sampler
 from kos.errors import UserError
-from kos.rl.losses import CrossEntropy, Loss
+from kos.rl.losses.base import CrossEntropy, Loss
 
 # Rows of logits held at a time: 256 x 49,152 in float32 are 50 MB.
 HEAD_ROWS = 256
@@ -65,6 +65,7 @@ class LocalEngine:
     ) -> None:
         self.model = model
         self.chat = chat
+        self.version = 0
         self.machine = machine
         self._base = base
         self._body = model.get_base_model().get_decoder()
@@ -129,29 +130,47 @@ class LocalEngine:
         optimiser = self._prepare_optimiser(adam)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+        self.version += 1
         self._forget()
         return {"grad_norm": float(norm)}
 
-    def save_state(self, path: Path, *, step: int) -> None:
+    def save_state(
+        self, path: Path, *, step: int, memory: Mapping[str, Any] | None = None
+    ) -> None:
         """Write adapter, optimiser and machine to the file ``path``, whole or not at all."""
         optimiser = self._optimiser.state_dict() if self._optimiser else None
         state = {
             "step": step,
+            "version": self.version,
+            # As text: what torch loads without trust is tensors and plain values alone.
+            "memory": json.dumps(memory or {}),
             "adapter": get_peft_model_state_dict(self.model, save_embedding_layers=False),
             "optimiser": optimiser,
             "machine": self.machine.to_json(),
         }
         write_state(path, state)
 
-    def load_state(self, path: Path) -> int:
-        """Take up what ``save_state`` wrote; returns its step."""
+    def load_state(self, path: Path) -> tuple[int, dict[str, Any]]:
+        """Take up what ``save_state`` wrote; returns its step and memory."""
         state = read_state(path)
         set_peft_model_state_dict(self.model, state["adapter"])
         self._optimiser = None
         if state["optimiser"] is not None:
             self._prepare_optimiser(Adam()).load_state_dict(state["optimiser"])
+        self.version = int(state["version"])
         self._forget()
-        return int(state["step"])
+        return int(state["step"]), json.loads(state["memory"])
+
+    def reset_optimiser(self) -> None:
+        """Forget moments and step count; the next step begins as the first did."""
+        self._optimiser = None
+
+    def describe(self) -> str:
+        """Where it computes."""
+        return self.machine.describe()
+
+    def close(self) -> None:
+        """Nothing to let go of: it lives and dies with the process."""
 
     def save_weights(self, folder: Path) -> None:
         """Write the adapter as a peft folder; equal weights give equal bytes."""

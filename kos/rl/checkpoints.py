@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kos.engine.base import Engine
 from kos.engine.machine import Machine, probe
@@ -40,14 +42,21 @@ class Checkpoints:
         path.write_text(json.dumps(here.to_json()))
         return here
 
-    def load(self, engine: Engine) -> int:
-        """Take up the checkpoint; returns its step, 0 when there is none."""
+    def load(self, engine: Engine) -> tuple[int, dict[str, Any]]:
+        """Take up the checkpoint; returns its step and memory, (0, {}) when there is none."""
         path = self.folder / "state.pt"
-        return engine.load_state(path) if path.exists() else 0
+        return engine.load_state(path) if path.exists() else (0, {})
 
-    def save(self, engine: Engine, step: int, *, is_last: bool = False) -> None:
+    def save(
+        self,
+        engine: Engine,
+        step: int,
+        memory: Mapping[str, Any] | None = None,
+        *,
+        is_last: bool = False,
+    ) -> None:
         """Write the checkpoint if it is time, after everything about ``step`` was said."""
         if is_last or time.monotonic() - self._written_at >= self.seconds:
-            engine.save_state(self.folder / "state.pt", step=step)
+            engine.save_state(self.folder / "state.pt", step=step, memory=memory)
             self._written_at = time.monotonic()
             self.job.emit(Checkpointed(step))

@@ -6,23 +6,22 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean, pstdev
 
 from kos.engine.base import Datum
-from kos.rl.losses import Cispo, Loss
-from kos.rl.rewards import Reward
+from kos.rl.losses.base import Loss
+from kos.rl.rewards.base import RUBRIC
 from kos.rl.rollouts import Group
 
 
-def of_groups(groups: Sequence[Group], reward: Reward) -> dict[str, float]:
-    """Rewards, gate and lengths, over the graded rollouts; lengths over all."""
+def of_groups(groups: Sequence[Group]) -> dict[str, float]:
+    """Rewards and lengths, over the graded rollouts; lengths over all."""
     rollouts = [rollout for group in groups for rollout in group.rollouts]
     graded = [rollout for group in groups for rollout in group.graded]
     rewards = [sum(rollout.components.values()) for rollout in graded]
-    scores = [rollout.components.get("rubric", 0.0) for rollout in graded]
+    scores = [rollout.components.get(RUBRIC, 0.0) for rollout in graded]
     return {
         "reward/mean": mean(rewards),
         "reward/std": pstdev(rewards) if rewards else 0.0,
         "reward/rubric": mean(scores),
         "bonus/share": 1 - sum(scores) / sum(rewards) if sum(rewards) else 0.0,
-        "gate/pass_rate": mean(float(reward.passes(score)) for score in scores),
         "length/response": mean(rollout.num_tokens for rollout in rollouts),
         "length/output": mean(rollout.num_answer_tokens for rollout in rollouts),
         "length/cut": mean(float(r.sampled.stop_reason == "length") for r in rollouts),
@@ -39,16 +38,16 @@ def of_update(
     ``kl/sample_train`` is the mean of q - p, ``..._v2`` half the mean square; ``entropy`` the
     mean of -q, an estimate for answers sampled at the temperature.
     """
-    pairs = [
-        (trained, sampled)
+    tokens = [
+        (trained, sampled, advantage)
         for datum, row in zip(data, logprobs, strict=True)
-        for trained, sampled in zip(row, _actions(datum), strict=True)
+        for trained, (sampled, advantage) in zip(row, _actions(datum), strict=True)
     ]
     return {
-        "kl/sample_train": mean(q - p for p, q in pairs),
-        "kl/sample_train_v2": mean((q - p) ** 2 / 2 for p, q in pairs),
-        "ratio/clip_fraction": _clip_fraction([p - q for p, q in pairs], loss),
-        "entropy": mean(-q for _, q in pairs),
+        "kl/sample_train": mean(q - p for p, q, _ in tokens),
+        "kl/sample_train_v2": mean((q - p) ** 2 / 2 for p, q, _ in tokens),
+        "ratio/clip_fraction": mean(float(loss.is_clipped(p - q, a)) for p, q, a in tokens),
+        "entropy": mean(-q for _, q, _ in tokens),
     }
 
 
@@ -58,11 +57,6 @@ def mean(values: Iterable[float]) -> float:
     return fmean(known) if known else 0.0
 
 
-def _actions(datum: Datum) -> list[float]:
-    return [q for q, masked in zip(datum.logprobs, datum.mask, strict=True) if masked]
-
-
-def _clip_fraction(log_ratios: Sequence[float], loss: Loss) -> float:
-    if not isinstance(loss, Cispo):
-        return 0.0
-    return mean(float(loss.is_outside(log_ratio)) for log_ratio in log_ratios)
+def _actions(datum: Datum) -> list[tuple[float, float]]:
+    fields = zip(datum.logprobs, datum.advantages, datum.mask, strict=True)
+    return [(q, advantage) for q, advantage, masked in fields if masked]

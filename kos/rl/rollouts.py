@@ -13,8 +13,9 @@ from kos.data.rubrics import RubricTask
 from kos.engine.base import Datum, Sampled
 from kos.events import ItemGrade, RolloutDone
 from kos.grading.score import grade, unit_score
-from kos.rl.advantages import are_equal, centre
-from kos.rl.rewards import Reward
+from kos.rl.advantages import are_equal
+from kos.rl.losses.base import Loss
+from kos.rl.rewards.base import Outcome, Situation, Stage, rewarded
 
 
 class Coder(Protocol):
@@ -85,37 +86,57 @@ class Group:
         ]
 
 
-def assess(
-    task: RubricTask, sampled: Sampled, reward: Reward, coder: Coder, *, progress: float
-) -> Rollout:
-    """Grade one answer and reward it. ``progress`` in [0, 1] is how far the training is."""
+def assess(task: RubricTask, sampled: Sampled, coder: Coder) -> Rollout:
+    """Grade one answer by its rules; what it earns is for ``reward`` to say."""
     raw = coder.decode(sampled.tokens)
     parsed = split_thinking(raw)
     items = grade(task, parsed.answer)
-    score = unit_score(items)
-    num_answer_tokens = coder.count(parsed.answer)
-    parts = (
-        {}
-        if score is None
-        else reward.parts(score, len(sampled.tokens), num_answer_tokens, progress)
-    )
     return Rollout(
         sampled=sampled,
         raw=raw,
         answer=parsed.answer,
         thinking=parsed.thinking,
         flags=parsed.flags,
-        num_answer_tokens=num_answer_tokens,
+        num_answer_tokens=coder.count(parsed.answer),
         items=items,
-        score=score,
-        components=parts,
+        score=unit_score(items),
+        components={},
     )
 
 
-def compare(task: RubricTask, prompt: Sequence[int], rollouts: Sequence[Rollout]) -> Group:
-    """A group with its advantages set; ungraded rollouts have none."""
+def reward(
+    rollouts: Sequence[Rollout], stages: Sequence[Stage], situations: Sequence[Situation]
+) -> list[Rollout]:
+    """The group with its components; an ungraded rollout keeps none."""
+    graded = [rollout for rollout in rollouts if rollout.score is not None]
+    outcomes = iter(rewarded([outcome_of(one) for one in graded], stages, situations))
+    rewarded_rollouts = []
+    for rollout in rollouts:
+        found = None if rollout.score is None else next(outcomes)
+        parts = {} if found is None else dict(found.parts)
+        rewarded_rollouts.append(replace(rollout, components=parts))
+    return rewarded_rollouts
+
+
+def outcome_of(rollout: Rollout) -> Outcome:
+    """A graded rollout as rewards see it."""
+    assert rollout.score is not None
+    return Outcome(
+        score=rollout.score,
+        num_tokens=rollout.num_tokens,
+        num_answer_tokens=rollout.num_answer_tokens,
+        answer=rollout.answer,
+        stop_reason=rollout.sampled.stop_reason,
+        flags=rollout.flags,
+    )
+
+
+def compare(
+    task: RubricTask, prompt: Sequence[int], rollouts: Sequence[Rollout], loss: Loss
+) -> Group:
+    """A group with the advantages that ``loss`` asks for; ungraded rollouts have none."""
     rewards = [rollout.reward for rollout in rollouts if rollout.reward is not None]
-    advantages = iter(centre(rewards) if rewards else [])
+    advantages = iter(loss.advantages(rewards) if rewards else [])
     return Group(
         task,
         tuple(prompt),

@@ -15,8 +15,8 @@ from kos.engine.models import Chat
 from kos.errors import UserError
 from kos.events import Job, Note, Progress, Result, Saved, StepDone
 from kos.rl.checkpoints import Checkpoints
-from kos.rl.losses import CrossEntropy
-from kos.rl.prompts import pick
+from kos.rl.losses.base import CrossEntropy
+from kos.rl.prompts.base import pick
 
 ADAPTER = "adapter"
 # What is read, then what is said to it, turn by turn, as tokens.
@@ -40,7 +40,7 @@ def sft(config: Sft, job: Job) -> None:
     steps_an_epoch = ceil(len(rows) / config.batch_size)
     num_steps = config.epochs * steps_an_epoch
     numbers: dict[str, float] = {}
-    for step in range(checkpoints.load(engine) + 1, num_steps + 1):
+    for step in range(checkpoints.load(engine)[0] + 1, num_steps + 1):
         epoch, place = divmod(step - 1, steps_an_epoch)
         order = pick(len(rows), len(rows), step=epoch + 1, seed=job.seed)
         chosen = order[place * config.batch_size : (place + 1) * config.batch_size]

@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from kos.config import Train
 from kos.data.prompts import conversation, read_split
 from kos.data.rubrics import RubricTask
-from kos.engine.base import Datum, SamplingParams
-from kos.engine.local import LocalEngine
+from kos.engine.base import Datum, Engine, SamplingParams
 from kos.engine.sampling import derive
 from kos.errors import UserError
 from kos.events import Job, Note, Progress, Result, Saved, StepDone
 from kos.rl import metrics
 from kos.rl.checkpoints import Checkpoints
-from kos.rl.prompts import gradable, pick
-from kos.rl.rollouts import Group, assess, compare, event, split_substeps
+from kos.rl.prompts.base import Record, gradable
+from kos.rl.rewards.base import Situation
+from kos.rl.rollouts import Group, assess, compare, event, reward, split_substeps
 
 ADAPTER = "adapter"
 
@@ -31,16 +31,17 @@ def train(config: Train, job: Job) -> None:
     _check(config)
     tasks = _read_tasks(job)
     checkpoints = Checkpoints(job, config.checkpoint_seconds)
-    engine = LocalEngine.open(
-        job.inputs["base"],
+    engine = config.engine.open(
+        job,
         checkpoints.machine(),
         lora=config.lora,
-        seed=job.seed,
+        base=job.inputs["base"],
         adapter=job.inputs.get("adapter"),
     )
-    job.emit(Note(engine.machine.describe()))
+    job.emit(Note(engine.describe()))
     numbers: dict[str, float] = {}
-    for step in range(checkpoints.load(engine) + 1, config.steps + 1):
+    done, _memory = checkpoints.load(engine)
+    for step in range(done + 1, config.steps + 1):
         groups, sampling = _sample(config, job, engine, tasks, step)
         numbers = {**sampling, **_update(config, job, engine, groups, step)}
         job.emit(StepDone(step, numbers))
@@ -74,11 +75,14 @@ def _read_tasks(job: Job) -> list[RubricTask]:
 
 
 def _sample(
-    config: Train, job: Job, engine: LocalEngine, tasks: Sequence[RubricTask], step: int
+    config: Train, job: Job, engine: Engine, tasks: Sequence[RubricTask], step: int
 ) -> tuple[list[Group], dict[str, float]]:
     """The step's groups, graded and compared, and their numbers."""
     began = time.monotonic()
-    picked = [tasks[i] for i in pick(len(tasks), config.groups, step=step, seed=job.seed)]
+    places = config.prompts.pick(
+        tasks, config.groups, step=step, num_steps=config.steps, seed=job.seed, record=Record()
+    )
+    picked = [tasks[place] for place in places]
     prompts = [engine.chat.encode(conversation(task, config.system_prompt)) for task in picked]
     total = config.groups * config.group_size
     job.emit(Progress("sample", 0, total, "answers"))
@@ -92,16 +96,15 @@ def _sample(
     seconds = time.monotonic() - began
     groups = []
     for task, prompt, samples in zip(picked, prompts, answers, strict=True):
-        rollouts = [
-            assess(task, sampled, config.reward, engine.chat, progress=(step - 1) / config.steps)
-            for sampled in samples
-        ]
-        groups.append(compare(task, prompt, rollouts))
+        rollouts = [assess(task, sampled, engine.chat) for sampled in samples]
+        situation = Situation(task, (step - 1) / config.steps, step)
+        rollouts = reward(rollouts, config.rewards, [situation] * len(config.rewards))
+        groups.append(compare(task, prompt, rollouts, config.loss))
     for group in groups:
         for number, rollout in enumerate(group.rollouts):
             job.emit(event(group, number, rollout, step=step, system_prompt=config.system_prompt))
     num_tokens = sum(rollout.num_tokens for group in groups for rollout in group.rollouts)
-    numbers = metrics.of_groups(groups, config.reward)
+    numbers = metrics.of_groups(groups)
     return groups, {
         **numbers,
         "time/sample": seconds,
@@ -110,12 +113,12 @@ def _sample(
 
 
 def _update(
-    config: Train, job: Job, engine: LocalEngine, groups: Sequence[Group], step: int
+    config: Train, job: Job, engine: Engine, groups: Sequence[Group], step: int
 ) -> dict[str, float]:
     """The optimiser steps over the groups that teach something, and their numbers."""
     began = time.monotonic()
     kept = [group for group in groups if group.graded]
-    if not config.keep_equal_groups:
+    if config.rollouts.equal_groups != "keep":
         kept = [group for group in kept if not group.is_equal]
     substeps = split_substeps(kept, config.substeps)
     losses, norms = [], []

@@ -11,7 +11,8 @@ from kos.engine.base import Datum, SamplingParams
 from kos.engine.batches import micro_batches
 from kos.engine.local import LocalEngine
 from kos.errors import UserError
-from kos.rl.losses import Cispo, CrossEntropy
+from kos.rl.losses.base import CrossEntropy
+from kos.rl.losses.cispo import Cispo
 from tests.kos.engine import tiny
 
 
@@ -119,7 +120,7 @@ def test_a_saved_state_goes_on_bit_for_bit(engine, policy, tmp_path):
     engine.save_state(tmp_path / "checkpoint" / "state.pt", step=1)
     step(engine)
     other = LocalEngine.open(policy, tiny.MACHINE, lora=Lora(rank=4, alpha=8), seed=9)
-    assert other.load_state(tmp_path / "checkpoint" / "state.pt") == 1
+    assert other.load_state(tmp_path / "checkpoint" / "state.pt") == (1, {})
     step(other)
     for one, two in zip(engine.model.parameters(), other.model.parameters(), strict=True):
         assert torch.equal(one, two)

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from kos.rl.rewards import ConcisenessBonus, LengthBonus
+from kos.rl.rewards.base import Outcome, Situation, rewarded
+from kos.rl.rewards.conciseness import ConcisenessBonus, LengthBonus
+from tests.kos.engine.tiny import make_tasks
 
 STAGE_2 = ConcisenessBonus(
     response=LengthBonus(free=4000, maximum=6000, beta=0.03),
@@ -12,7 +14,10 @@ STAGE_2 = ConcisenessBonus(
 
 
 def total(reward: ConcisenessBonus, score: float, response: int, output: int) -> float:
-    return sum(reward.parts(score, response, output, 0.0).values())
+    situation = Situation(make_tasks()[0], 0.0, 1)
+    [outcome] = rewarded([Outcome(score, response, output)], [reward], [situation])
+    assert outcome is not None
+    return outcome.reward
 
 
 def test_the_worked_example_of_stage_2():

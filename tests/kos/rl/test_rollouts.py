@@ -6,9 +6,9 @@ from kos.data.prompts import conversation
 from kos.data.rubrics import Check, RubricItem
 from kos.engine.base import Sampled
 from kos.rl.advantages import centre
-from kos.rl.prompts import gradable, pick
-from kos.rl.rewards import RubricOnly
-from kos.rl.rollouts import assess, compare, split_substeps
+from kos.rl.losses.cispo import Cispo
+from kos.rl.prompts.base import gradable, pick
+from kos.rl.rollouts import assess, compare, reward, split_substeps
 from tests.kos.engine.tiny import make_tasks
 
 
@@ -25,7 +25,7 @@ class Letters:
 def rollout(task, text):
     ids = tuple(ord(letter) for letter in text)
     sampled = Sampled(ids, (-1.0,) * len(ids), "stop")
-    return assess(task, sampled, RubricOnly(), Letters(), progress=0.0)
+    return reward([assess(task, sampled, Letters())], (), ())[0]
 
 
 def test_advantages_add_up_to_nothing_and_do_not_divide_by_the_deviation():
@@ -49,21 +49,21 @@ def test_an_ungraded_rollout_is_left_out_of_its_group():
         update={"rubric": (RubricItem(key="j", text="Judged.", points=1),)}
     )
     rollouts = [rollout(task, "j"), rollout(task, "x"), rollout(unchecked, "j")]
-    group = compare(task, [1, 2], rollouts)
+    group = compare(task, [1, 2], rollouts, Cispo())
     assert [found.advantage for found in group.rollouts] == [0.5, -0.5, None]
     assert len(group.data()) == 2
 
 
 def test_a_group_of_equals_teaches_nothing():
     task = make_tasks()[0]
-    assert compare(task, [1], [rollout(task, "j"), rollout(task, "jj")]).is_equal
-    assert not compare(task, [1], [rollout(task, "j"), rollout(task, "x")]).is_equal
+    assert compare(task, [1], [rollout(task, "j"), rollout(task, "jj")], Cispo()).is_equal
+    assert not compare(task, [1], [rollout(task, "j"), rollout(task, "x")], Cispo()).is_equal
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(4, [2, 2]), (5, [2, 3]), (1, [1]), (0, [])])
 def test_substeps_are_runs_of_whole_groups(count, sizes):
     task = make_tasks()[0]
-    groups = [compare(task, [n], [rollout(task, "j")]) for n in range(count)]
+    groups = [compare(task, [n], [rollout(task, "j")], Cispo()) for n in range(count)]
     parts = split_substeps(groups, 2)
     assert [len(part) for part in parts] == sizes
     assert [group for part in parts for group in part] == groups

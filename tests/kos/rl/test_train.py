@@ -9,7 +9,6 @@ from kos.engine.machine import Machine
 from kos.errors import CancelledError, UserError
 from kos.events import Checkpointed, LocalJob, RolloutDone, Saved, StepDone
 from kos.rl import checkpoints
-from kos.rl.rewards import RubricOnly
 from kos.rl.sft import sft
 from kos.rl.train import train
 from tests.kos.engine import tiny
@@ -20,7 +19,7 @@ TRAIN = Train(
     groups=3,
     group_size=4,
     substeps=2,
-    reward=RubricOnly(),
+    rewards=(),
     lora=LORA,
     adam=Adam(learning_rate=1e-2),
     sampling=Sampling(max_tokens=8),

@@ -12,7 +12,7 @@ from kos.errors import CancelledError, UserError
 from kos.events import LocalJob, Progress
 from kos.weights import calibration, nvfp4
 from kos.weights.export import export
-from kos.weights.formats import Nvfp4
+from kos.weights.formats.nvfp4 import Nvfp4
 from kos.weights.quantised import Nvfp4Folder
 from kos.weights.shards import Index, read_json, write_json
 from kos.weights.text import Checkpoint

@@ -1,4 +1,4 @@
-"""Formats a merged model can be exported to."""
+"""NVFP4 by nvidia-modelopt."""
 
 from __future__ import annotations
 
@@ -6,22 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from kos.registry import Choice, Registry
-
-
-class ExportFormat(Choice):
-    """A quantised format, calibrated on prompts."""
-
-    calibration_samples: int = Field(32, ge=1, le=100000, description="Prompts to calibrate on.")
-    calibration_length: int = Field(512, ge=8, le=131072, description="Longest, in tokens.")
-    calibration_batch: int = Field(4, ge=1, le=1024, description="Prompts in a batch.")
-
-    def quant_config(self, dense_layers: int) -> dict[str, Any]:
-        """ModelOpt's configuration for a model whose first ``dense_layers`` have no experts."""
-        raise NotImplementedError
-
-
-FORMATS: Registry[ExportFormat] = Registry("export format")
+from kos.weights.formats.base import FORMATS, ExportFormat
 
 
 @FORMATS.register
@@ -34,17 +19,9 @@ class Nvfp4(ExportFormat):
     """
 
     kind: Literal["nvfp4"] = "nvfp4"
-    quantise: tuple[str, ...] = Field(
-        ("*mlp.experts*", "*self_attn.o_proj*", "*mlp.*_proj*"),
-        description="Name patterns of the weights to quantise.",
-    )
-    keep: tuple[str, ...] = Field(
-        ("*shared_experts*", "*mlp.gate.*", "*lm_head*"),
-        description="Name patterns that stay in BF16; they win.",
-    )
-    keep_dense_layers: bool = Field(
-        True, description="In a mixture of experts, layers without experts keep BF16 MLPs."
-    )
+    calibration_samples: int = Field(32, ge=1, le=100000, description="Prompts to calibrate on.")
+    calibration_length: int = Field(512, ge=8, le=131072, description="Longest, in tokens.")
+    calibration_batch: int = Field(4, ge=1, le=1024, description="Prompts in a batch.")
 
     def quant_config(self, dense_layers: int) -> dict[str, Any]:
         """The last pattern that matches a quantizer decides, so what is kept comes last."""

@@ -1,0 +1,1 @@
+"""What the optimiser minimises: policy losses to choose from."""

@@ -1,0 +1,81 @@
+"""Policy losses. Add one in this folder: a class with ``kind``, its knobs and ``__call__``.
+
+Shapes: ``B`` sequences, ``T`` tokens, ``G`` answers to one prompt; every tensor is (B, T). A loss
+is a SUM over the tokens where ``mask`` is 1 (Tinker's convention), so that micro-batches add up
+to the same gradient; normalisation is a factor on the advantages. Tensors bring their own
+methods, so these files need torch only for its types and the web process can read the knobs
+without loading it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from kos.registry import Choice, Registry
+from kos.rl.advantages import centre
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Wire(NamedTuple):
+    """A loss as a Tinker-compatible service names it, with its keys."""
+
+    name: str
+    config: Mapping[str, float]
+
+
+class Loss(Choice):
+    """A scalar to minimise, from per-token log-probabilities and advantages."""
+
+    # Whether the optimiser forgets its moments at the start of every iteration (k1.5).
+    resets_optimiser: ClassVar[bool] = False
+
+    def __call__(
+        self, logp_BT: Tensor, old_logp_BT: Tensor, advantage_BT: Tensor, mask_BT: Tensor
+    ) -> Tensor:
+        """Sum of the loss over the tokens where ``mask_BT`` is 1; shape ()."""
+        raise NotImplementedError
+
+    def advantages(self, rewards_G: Sequence[float]) -> list[float]:
+        """One weight an answer; the loss may want another baseline than the group's mean."""
+        return centre(rewards_G)
+
+    def is_clipped(self, log_ratio: float, advantage: float) -> bool:
+        """Whether the loss bounds or drops a token of this log-ratio, for the clip fraction."""
+        return False
+
+    def wire(self) -> Wire | None:
+        """The service's own loss that is the same; None sends it as weighted cross-entropy."""
+        return None
+
+    def weights(
+        self, logp_BT: Tensor, old_logp_BT: Tensor, advantage_BT: Tensor, mask_BT: Tensor
+    ) -> Tensor:
+        """-dL/dlogp (B, T): cross-entropy with these weights has this loss's gradient."""
+        leaf_BT: Any = logp_BT.detach().clone().requires_grad_()
+        self(leaf_BT, old_logp_BT, advantage_BT, mask_BT).backward()  # type: ignore[no-untyped-call]
+        gradient: Tensor = leaf_BT.grad
+        return -gradient
+
+
+LOSSES: Registry[Loss] = Registry("loss")
+
+
+class CrossEntropy(Loss):
+    """Negative log-likelihood with the advantages as weights; what SFT minimises.
+
+    Not registered: it has no use in reinforcement learning.
+    """
+
+    kind: Literal["cross_entropy"] = "cross_entropy"
+
+    def __call__(
+        self, logp_BT: Tensor, old_logp_BT: Tensor, advantage_BT: Tensor, mask_BT: Tensor
+    ) -> Tensor:
+        return -(advantage_BT * logp_BT * mask_BT).sum()
+
+    def wire(self) -> Wire:
+        """``cross_entropy``; the advantages travel as its weights."""
+        return Wire("cross_entropy", {})

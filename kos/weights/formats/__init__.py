@@ -1,0 +1,1 @@
+"""Formats a model can be exported to: one file each."""

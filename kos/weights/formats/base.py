@@ -1,0 +1,107 @@
+"""What a quantised format is: one weight in, its stored tensors out, and back.
+
+A file in this folder whose class is registered is a format to choose. No file here loads torch:
+the web process reads the knobs and the sizes.
+
+Shapes: ``R`` rows (outputs), ``C`` columns (inputs), ``G`` groups of columns that share a scale,
+``K`` leading eigenvectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from kos.registry import Choice, Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What calibration saw at the input of a weight, over ``num_tokens`` tokens.
+
+    ``amax`` is the largest |x|; ``diagonal_C`` the mean of x^2 and ``values_K``, ``vectors_CK``
+    the leading eigenpairs of the mean of x x^T, where a format asked for them.
+    """
+
+    amax: float
+    num_tokens: int
+    diagonal_C: Tensor | None = None
+    values_K: Tensor | None = None
+    vectors_CK: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """One weight (R, C) on its way into an export, everything in float32.
+
+    ``delta_RC`` is what the adapter adds, before any rounding; None where it changes nothing.
+    ``codes_RC`` (int8, -8 to 7) and ``scale_RG`` are the base's own INT4, where it is packed:
+    base = codes * scale. ``shared_amax`` is the largest |W| of the weights that must share its
+    global scale (gate and up of one expert), after the merge. ``seed`` is the run's: what is
+    random derives from it, the name and the place, so an export can be made again byte for byte.
+    """
+
+    name: str
+    base_RC: Tensor
+    delta_RC: Tensor | None = None
+    codes_RC: Tensor | None = None
+    scale_RG: Tensor | None = None
+    shared_amax: float | None = None
+    activations: Activations | None = None
+    seed: int = 0
+
+    @property
+    def merged_RC(self) -> Tensor:
+        """base + delta."""
+        return self.base_RC if self.delta_RC is None else self.base_RC + self.delta_RC
+
+
+class Part(NamedTuple):
+    """A stored tensor's safetensors type ("U8", "F8_E4M3", "BF16", "I32", ...) and shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class ExportFormat(Choice):
+    """How the weights that ``quantise`` names are stored; what ``keep`` names wins."""
+
+    # What calibration must bring: nothing, the largest input, or the inputs' second moments.
+    needs: ClassVar[Literal["nothing", "amax", "moments"]] = "nothing"
+
+    quantise: tuple[str, ...] = Field(
+        ("*mlp.experts*", "*self_attn.o_proj*", "*mlp.*_proj*"),
+        description="Name patterns of the weights to quantise.",
+    )
+    keep: tuple[str, ...] = Field(
+        ("*shared_experts*", "*mlp.gate.*", "*lm_head*"),
+        description="Name patterns that stay in BF16; they win.",
+    )
+    keep_dense_layers: bool = Field(
+        True, description="In a mixture of experts, layers without experts keep BF16 MLPs."
+    )
+
+    def parts(self, name: str, shape: tuple[int, ...]) -> dict[str, Part]:
+        """The stored tensors of a weight by full name, known before anything is computed."""
+        raise NotImplementedError
+
+    def encode(self, target: Target) -> dict[str, Tensor]:
+        """The stored tensors of a weight, with the names, types and shapes of ``parts``."""
+        raise NotImplementedError
+
+    def decode(self, name: str, stored: Mapping[str, Tensor]) -> Tensor:
+        """float32 (R, C): what an engine computes with."""
+        raise NotImplementedError
+
+    def config(self, quantised: list[str], kept: list[str]) -> dict[str, Any]:
+        """config.json's ``quantization_config`` for an export of these weights."""
+        raise NotImplementedError
+
+
+FORMATS: Registry[ExportFormat] = Registry("export format")
