@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+Normalisation = Literal["sum", "token_mean", "seq_mean", "dr"]
+
+
 class Wire(NamedTuple):
     """A loss as a Tinker-compatible service names it, with its keys."""
 
@@ -31,6 +34,8 @@ class Loss(Choice):
 
     # Whether the optimiser forgets its moments at the start of every iteration (k1.5).
     resets_optimiser: ClassVar[bool] = False
+    # How the loss's source weighs tokens; ``kos.rl.normalise`` makes it a factor.
+    normalisation: ClassVar[Normalisation] = "sum"
 
     def __call__(
         self, logp_BT: Tensor, old_logp_BT: Tensor, advantage_BT: Tensor, mask_BT: Tensor
@@ -41,6 +46,13 @@ class Loss(Choice):
     def advantages(self, rewards_G: Sequence[float]) -> list[float]:
         """One weight an answer; the loss may want another baseline than the group's mean."""
         return centre(rewards_G)
+
+    def scaled(self, factor: float) -> Loss:
+        """The loss with what does not grow with the advantages times ``factor``.
+
+        With the advantages times the same factor it is the whole loss times ``factor``.
+        """
+        return self
 
     def is_clipped(self, log_ratio: float, advantage: float) -> bool:
         """Whether the loss bounds or drops a token of this log-ratio, for the clip fraction."""
@@ -61,6 +73,16 @@ class Loss(Choice):
 
 
 LOSSES: Registry[Loss] = Registry("loss")
+
+
+def sequence_sum(value_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Sum (B,) over the masked tokens of each sequence."""
+    return (value_BT * mask_BT).sum(-1)
+
+
+def sequence_mean(value_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Mean (B,) over the masked tokens of each sequence; 0 for one without any."""
+    return sequence_sum(value_BT, mask_BT) / mask_BT.sum(-1).clamp(min=1)
 
 
 class CrossEntropy(Loss):

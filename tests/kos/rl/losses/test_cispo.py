@@ -33,6 +33,6 @@ def test_it_is_a_sum_over_the_masked_tokens():
 
 
 def test_a_token_outside_the_bounds_is_told():
-    assert Cispo().is_clipped(2.0)
-    assert not Cispo().is_clipped(-50.0)
-    assert Cispo(clip_low=0.5).is_clipped(-1.0)
+    assert Cispo().is_clipped(2.0, 1.0)
+    assert not Cispo().is_clipped(-50.0, 1.0)
+    assert Cispo(clip_low=0.5).is_clipped(-1.0, -1.0)
