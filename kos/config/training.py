@@ -159,10 +159,11 @@ class Train(JobConfig):
     substeps: int = Field(2, ge=1, le=64, description="Optimiser steps in an iteration.")
     prompts: Annotated[PromptSampler, PROMPTS] = Uniform()
     loss: Annotated[Loss, LOSSES] = Cispo()
-    normalisation: Literal["sum", "token_mean", "seq_mean", "dr"] = Field(
-        "sum",
-        description="sum: over all tokens (Tinker); token_mean: by the tokens of the step; "
-        "seq_mean: each answer alike; dr: by the longest answer allowed (Dr. GRPO).",
+    normalisation: Literal["own", "sum", "token_mean", "seq_mean", "dr"] = Field(
+        "own",
+        description="own: as the loss's source has it; sum: over all tokens (Tinker); token_mean: "
+        "by the tokens of the step; seq_mean: each answer alike; dr: by the longest answer "
+        "allowed (Dr. GRPO).",
     )
     rewards: tuple[Annotated[Stage, STAGES], ...] = Field(
         (ConcisenessBonus(),), description="What is added to the rubric's score, in order."
