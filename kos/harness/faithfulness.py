@@ -64,15 +64,25 @@ async def check(
     answer: str, sources: Mapping[str, Source], *, judge: ChatClient | None = None
 ) -> Faithfulness:
     """Check every sentence of ``answer`` that cites one of ``sources``."""
-    claims = claims_of(answer)[:MAX_CLAIMS]
     if judge is None:
-        verdicts = [screen(claim, _texts(ids, sources)) for claim, ids in claims]
-        method = "screening"
-    else:
-        gate = asyncio.Semaphore(JUDGES_AT_ONCE)
-        asking = (_ask(judge, claim, _texts(ids, sources), gate) for claim, ids in claims)
-        verdicts = list(await asyncio.gather(*asking))
-        method = f"judge:{getattr(judge, 'model', 'unnamed')}"
+        return screened(answer, sources)
+    claims = claims_of(answer)[:MAX_CLAIMS]
+    gate = asyncio.Semaphore(JUDGES_AT_ONCE)
+    asking = (_ask(judge, claim, _texts(ids, sources), gate) for claim, ids in claims)
+    verdicts = await asyncio.gather(*asking)
+    return _found(f"judge:{getattr(judge, 'model', 'unnamed')}", claims, verdicts)
+
+
+def screened(answer: str, sources: Mapping[str, Source]) -> Faithfulness:
+    """The lexical check alone, of every sentence of ``answer`` that cites something."""
+    claims = claims_of(answer)[:MAX_CLAIMS]
+    verdicts = [screen(claim, _texts(ids, sources)) for claim, ids in claims]
+    return _found("screening", claims, verdicts)
+
+
+def _found(
+    method: str, claims: Sequence[tuple[str, list[str]]], verdicts: Sequence[Verdict]
+) -> Faithfulness:
     return Faithfulness(
         method,
         tuple(

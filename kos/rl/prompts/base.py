@@ -5,9 +5,11 @@ A file in this folder whose class is registered is a sampler to choose.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from kos.data.rubrics import RubricTask
@@ -64,12 +66,46 @@ def pick(num_items: int, num_picked: int, *, step: int, seed: int) -> list[int]:
 
     Depends on (seed, step) alone, so that a resumed run picks what an unbroken one would.
     """
-    first = (step - 1) * num_picked
-    return [_item(position, num_items, seed) for position in range(first, first + num_picked)]
+    return walk(num_items, (step - 1) * num_picked, num_picked, seed=seed)
 
 
-def _item(position: int, num_items: int, seed: int) -> int:
-    epoch, place = divmod(position, num_items)
-    order = list(range(num_items))
-    random.Random(f"{seed},{epoch}").shuffle(order)  # noqa: S311 (no secret)
-    return order[place]
+def walk(num_items: int, first: int, count: int, *, seed: int | str) -> list[int]:
+    """Places ``first`` to ``first + count`` of an endless walk: one shuffle of all after another."""
+    orders: dict[int, list[int]] = {}
+    walked = []
+    for position in range(first, first + count):
+        epoch, place = divmod(position, num_items)
+        if epoch not in orders:
+            orders[epoch] = list(range(num_items))
+            random.Random(f"{seed},{epoch}").shuffle(orders[epoch])  # noqa: S311 (no secret)
+        walked.append(orders[epoch][place])
+    return walked
+
+
+def draw(weights: Sequence[float], count: int, *, step: int, seed: int) -> list[int]:
+    """``count`` places, each drawn with a chance proportional to its weight among those left.
+
+    None twice before all with a weight were drawn; all alike where every weight is 0. Source:
+    Efraimidis and Spirakis (2006), weighted sampling without replacement.
+    """
+    chance = random.Random(f"{seed},{step},draw")  # noqa: S311 (no secret)
+    known = [place for place, weight in enumerate(weights) if weight > 0]
+    places = known or list(range(len(weights)))
+    drawn: list[int] = []
+    while len(drawn) < count:
+        keys = {place: math.log(1 - chance.random()) / (weights[place] or 1) for place in places}
+        drawn += sorted(places, key=keys.__getitem__, reverse=True)[: count - len(drawn)]
+    return drawn
+
+
+def success(task: RubricTask, record: Record, *, recent: int = 0) -> float | None:
+    """How well ``task`` goes, in [0, 1]: the mean of its last ``recent`` scores (0: of all).
+
+    Before it was asked, the share of answers that passed when that was measured; None when
+    nothing is known.
+    """
+    scores = record.scores.get(task.id, [])[-recent:]
+    if scores:
+        return fmean(scores)
+    measured = task.measured.pass_rate if task.measured is not None else None
+    return record.difficulty.get(task.id, measured)
