@@ -6,6 +6,7 @@ Alignment is Tinker's: a datum's ``tokens`` are the sequence without its last to
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,17 @@ from kos.rl.losses.base import Loss
 if TYPE_CHECKING:
     from kos.engine.models import Chat
 
-Capability = Literal["lora", "sample", "forward", "custom_loss", "prompt_logprobs"]
+Capability = Literal[
+    "lora",
+    "sample",
+    "forward",
+    "custom_loss",
+    "prompt_logprobs",
+    # Learns from answers that were sampled at another temperature than 1.
+    "temperature",
+    # Starts from an adapter that was trained elsewhere.
+    "adapter",
+]
 
 # How far a long call is: what is done, of how many. May raise to stop the call.
 OnProgress = Callable[[int, int], None]
@@ -58,16 +69,32 @@ class Datum:
         )
 
     @classmethod
-    def of_turns(cls, turns: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Datum:
-        """Several answers in one sequence: pairs of what is read next and what is said to it."""
+    def of_turns(
+        cls,
+        turns: Sequence[tuple[Sequence[int], Sequence[int]]],
+        *,
+        advantage: float = 1.0,
+        logprobs: Sequence[Sequence[float]] | None = None,
+    ) -> Datum:
+        """Several answers in one sequence: pairs of what is read next and what is said to it.
+
+        ``logprobs`` has one row a turn, as long as what is said in it. What is read (the prompt,
+        what tools brought) is never learnt: its mask is 0.
+        """
         full: list[int] = []
         said: list[int] = []
-        for read, answer in turns:
+        known: list[float] = []
+        for number, (read, answer) in enumerate(turns):
             full += [*read, *answer]
             said += [0] * len(read) + [1] * len(answer)
-        weights = tuple(map(float, said[1:]))
+            known += [0.0] * len(read)
+            known += [0.0] * len(answer) if logprobs is None else logprobs[number]
         return cls(
-            tuple(full[:-1]), tuple(full[1:]), tuple(said[1:]), (0.0,) * len(weights), weights
+            tokens=tuple(full[:-1]),
+            targets=tuple(full[1:]),
+            mask=tuple(said[1:]),
+            logprobs=tuple(known[1:]),
+            advantages=tuple(advantage * one for one in said[1:]),
         )
 
     def weighted(self, factor: float) -> Datum:
@@ -88,12 +115,37 @@ class Datum:
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How answers are drawn. ``seed`` and a sample's place in the call fix its randomness."""
+    """How answers are drawn. ``seed`` and a sample's number fix its randomness.
+
+    ``stop_repetition`` ends an answer that goes round in circles, ``stop_confident`` one with so
+    many tokens in a row of probability over 0.99 (0: never); ``kos.engine.stops`` has the rules.
+    ``after`` is the beginning of an answer that an earlier call drew and that stands at the end
+    of the prompt now: its randomness goes on where that call's ended, ``max_tokens`` counts new
+    tokens alone. ``first_sample`` is then its number among the samples of that call.
+    """
 
     max_tokens: int
     temperature: float = 1.0
     top_p: float = 1.0
     seed: int = 0
+    stop_repetition: bool = False
+    stop_confident: int = 0
+    after: Sampled | None = None
+    first_sample: int = 0
+
+
+def spread(params: SamplingParams | Sequence[SamplingParams], count: int) -> list[SamplingParams]:
+    """Each of ``count`` prompts' own params: those given, or the one given with seeds apart."""
+    if isinstance(params, SamplingParams):
+        return [replace(params, seed=derive(params.seed, number)) for number in range(count)]
+    assert len(params) == count
+    return list(params)
+
+
+def derive(*parts: int) -> int:
+    """A seed of 63 bits that depends on every one of ``parts``."""
+    text = ",".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 @dataclass(frozen=True)
@@ -172,12 +224,15 @@ class Engine(Protocol):
     def sample(
         self,
         prompts: Sequence[Sequence[int]],
-        params: SamplingParams,
+        params: SamplingParams | Sequence[SamplingParams],
         *,
-        num_samples: int,
+        num_samples: int = 1,
         on_progress: OnProgress | None = None,
     ) -> list[list[Sampled]]:
-        """``num_samples`` answers to each prompt, from the weights as they are now."""
+        """``num_samples`` answers to each prompt, from the weights as they are now.
+
+        ``params`` are those of all prompts, or one a prompt (``spread`` gives them apart).
+        """
 
     def compute_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log-probability of each token but the first, given those before it."""

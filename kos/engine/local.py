@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -29,7 +29,7 @@ from kos.engine.base import (
 )
 from kos.engine.batches import Batch, micro_batches
 from kos.engine.checkpoint import read_state, write_state
-from kos.engine.lora import lighten
+from kos.engine.lora import attach, lighten, merge_into
 from kos.engine.machine import Machine
 from kos.engine.models import Chat, load_model
 from kos.engine.sampling import Sampler
@@ -51,7 +51,7 @@ class LocalEngine:
     """One LoRA policy and its sampler. The base is frozen in the machine's dtype."""
 
     capabilities: frozenset[Capability] = frozenset(
-        {"lora", "sample", "forward", "custom_loss", "prompt_logprobs"}
+        {"lora", "sample", "forward", "custom_loss", "prompt_logprobs", "temperature", "adapter"}
     )
 
     def __init__(
@@ -95,12 +95,11 @@ class LocalEngine:
         """
         model = load_model(base, machine.use())
         if adapter is None:
-            torch.manual_seed(seed)
-            model = get_peft_model(model, _peft_config(lora))
+            model = attach(model, lora, seed=seed)
         else:
             model = PeftModel.from_pretrained(model, adapter, is_trainable=True)
             _check_rank(model, lora, adapter)
-        lighten(model)
+            lighten(model)
         chat = Chat.load(base)
         return cls(model, chat, machine, base, is_prefix_frozen=is_prefix_frozen)
 
@@ -124,7 +123,7 @@ class LocalEngine:
 
     def optim_step(self, adam: Adam) -> dict[str, float]:
         """Apply the gathered gradients and clear them; returns ``grad_norm`` before clipping."""
-        weights = self._trainable()
+        weights = self.trainable()
         limit = adam.clip_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(weights, limit)
         optimiser = self._prepare_optimiser(adam)
@@ -132,31 +131,33 @@ class LocalEngine:
         optimiser.zero_grad(set_to_none=True)
         self.version += 1
         self._forget()
-        return {"grad_norm": float(norm)}
+        return {"grad_norm": float(self._whole(norm))}
 
     def save_state(
         self, path: Path, *, step: int, memory: Mapping[str, Any] | None = None
     ) -> None:
         """Write adapter, optimiser and machine to the file ``path``, whole or not at all."""
-        optimiser = self._optimiser.state_dict() if self._optimiser else None
+        adapter = get_peft_model_state_dict(
+            self.model, state_dict=self._weights(), save_embedding_layers=False
+        )
         state = {
             "step": step,
             "version": self.version,
             # As text: what torch loads without trust is tensors and plain values alone.
             "memory": json.dumps(memory or {}),
-            "adapter": get_peft_model_state_dict(self.model, save_embedding_layers=False),
-            "optimiser": optimiser,
+            "adapter": adapter,
+            "optimiser": self._moments(),
             "machine": self.machine.to_json(),
         }
-        write_state(path, state)
+        self._write(path, state)
 
     def load_state(self, path: Path) -> tuple[int, dict[str, Any]]:
         """Take up what ``save_state`` wrote; returns its step and memory."""
         state = read_state(path)
-        set_peft_model_state_dict(self.model, state["adapter"])
+        self._take_weights(state["adapter"])
         self._optimiser = None
         if state["optimiser"] is not None:
-            self._prepare_optimiser(Adam()).load_state_dict(state["optimiser"])
+            self._take_moments(state["optimiser"])
         self.version = int(state["version"])
         self._forget()
         return int(state["step"]), json.loads(state["memory"])
@@ -175,7 +176,7 @@ class LocalEngine:
     def save_weights(self, folder: Path) -> None:
         """Write the adapter as a peft folder; equal weights give equal bytes."""
         # Embeddings are never trained; looking whether they were would ask a model hub.
-        self.model.save_pretrained(folder, save_embedding_layers=False)
+        self.model.save_pretrained(folder, save_embedding_layers=False, state_dict=self._weights())
         config = folder / "adapter_config.json"
         # peft writes its sets of names in any order.
         settings = json.loads(config.read_text())
@@ -187,7 +188,7 @@ class LocalEngine:
     def sample(
         self,
         prompts: Sequence[Sequence[int]],
-        params: SamplingParams,
+        params: SamplingParams | Sequence[SamplingParams],
         *,
         num_samples: int = 1,
         on_progress: OnProgress | None = None,
@@ -211,17 +212,20 @@ class LocalEngine:
         total = 0.0
         logprobs: dict[int, tuple[float, ...]] = {}
         for batch in micro_batches(data):
-            value, rows = self._run_batch(batch, loss, temperature)
+            value, rows = self.run_batch(batch, loss, temperature)
             total += value
             logprobs.update(zip(batch.numbers, rows, strict=True))
             if on_progress is not None:
                 on_progress(len(logprobs), len(data))
         return ForwardOutput(total, tuple(logprobs[number] for number in range(len(data))))
 
-    def _run_batch(
-        self, batch: Batch, loss: Loss, temperature: float
+    def run_batch(
+        self, batch: Batch, loss: Loss, temperature: float, *, is_idle: bool = False
     ) -> tuple[float, list[tuple[float, ...]]]:
-        """One micro-batch: log-probabilities only where the policy chose the token."""
+        """One micro-batch: log-probabilities only where the policy chose the token.
+
+        An idle one goes through the same motions with a loss of 0.
+        """
         if self._is_prefix_frozen:
             batch = batch.with_whole_answers()
         tensors = batch.pad(self.machine.device)
@@ -229,7 +233,9 @@ class LocalEngine:
         hidden_BTC = self._hidden(batch.prefix, tensors["tokens"])
         logp_N = self._logprobs(hidden_BTC[mask_BT], tensors["targets"][mask_BT], temperature)
         logp_BT = torch.zeros_like(tensors["logprobs"]).masked_scatter(mask_BT, logp_N)
-        value = loss(logp_BT, tensors["logprobs"], tensors["advantages"], tensors["mask"])
+        value = 0.0 * logp_BT.sum()
+        if not is_idle:
+            value = loss(logp_BT, tensors["logprobs"], tensors["advantages"], tensors["mask"])
         if torch.is_grad_enabled():
             torch.autograd.backward(value)
         counts = [datum.num_actions for datum in batch.data]
@@ -309,12 +315,37 @@ class LocalEngine:
         self._is_synced = False
         self._read_prefix = None
 
-    def _trainable(self) -> list[Tensor]:
+    def trainable(self) -> list[Tensor]:
+        """The adapter's weights."""
         return [weight for weight in self.model.parameters() if weight.requires_grad]
+
+    def _weights(self) -> dict[str, Tensor]:
+        """The adapter by the names of its parameters."""
+        return {
+            name: self._whole(weight.detach())
+            for name, weight in self.model.named_parameters()
+            if weight.requires_grad
+        }
+
+    def _take_weights(self, adapter: dict[str, Tensor]) -> None:
+        set_peft_model_state_dict(self.model, adapter)
+
+    def _moments(self) -> dict[str, Any] | None:
+        return self._optimiser.state_dict() if self._optimiser else None
+
+    def _take_moments(self, moments: dict[str, Any]) -> None:
+        self._prepare_optimiser(Adam()).load_state_dict(moments)
+
+    def _write(self, path: Path, state: Mapping[str, Any]) -> None:
+        write_state(path, state)
+
+    def _whole(self, weight: Tensor) -> Tensor:
+        """All of a weight; an engine in shards gathers it."""
+        return weight
 
     def _prepare_optimiser(self, adam: Adam) -> torch.optim.Adam:
         if self._optimiser is None:
-            self._optimiser = torch.optim.Adam(self._trainable())
+            self._optimiser = torch.optim.Adam(self.trainable())
         for group in self._optimiser.param_groups:
             group["lr"] = adam.learning_rate
             group["betas"] = (adam.beta1, adam.beta2)
@@ -324,20 +355,11 @@ class LocalEngine:
     def _synced_sampler(self) -> Sampler:
         if self._sampler is None:
             model = load_model(self._base, self.machine)
-            self._sampler = Sampler(model, self.chat.end_ids)
+            self._sampler = Sampler(model, self.chat.end_ids, decode=self.chat.decode)
         if not self._is_synced:
-            _merge_into(self._sampler.model, self.model)
+            merge_into(self._sampler.model, self.model, self._whole)
             self._is_synced = True
         return self._sampler
-
-
-def _peft_config(lora: Lora) -> LoraConfig:
-    return LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft divides; a float is as good
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
 
 
 def _check_rank(model: Any, lora: Lora, adapter: Path) -> None:
@@ -347,14 +369,3 @@ def _check_rank(model: Any, lora: Lora, adapter: Path) -> None:
             f"the adapter in {adapter.name} has rank {found.r} and alpha {found.lora_alpha}, "
             f"but this run asks for {lora.rank} and {lora.alpha:g}; set both alike"
         )
-
-
-@torch.no_grad()
-def _merge_into(sampled: Any, trained: Any) -> None:
-    """Give ``sampled`` the weights W + scale * B @ A, rounded once to its own dtype."""
-    for name, module in trained.get_base_model().named_modules():
-        if not hasattr(module, "lora_A"):
-            continue
-        delta = module.get_delta_weight("default")
-        weight = sampled.get_submodule(name).weight
-        weight.copy_(module.get_base_layer().weight.float() + delta)

@@ -67,9 +67,12 @@ class Chat:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids`` without the tokens that end an answer."""
-        kept = [token for token in ids if token not in self.end_ids]
+        return self.text_of([token for token in ids if token not in self.end_ids])
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of ``ids``, markers and ending tokens included."""
         text: str = self.tokenizer.decode(
-            kept, skip_special_tokens=False, clean_up_tokenization_spaces=False
+            list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
         return text
 

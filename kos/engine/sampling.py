@@ -9,41 +9,55 @@ Shapes: ``B`` rows at work, ``V`` vocabulary.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
-from kos.engine.base import OnProgress, Sampled, SamplingParams
+from kos.engine.base import OnProgress, Sampled, SamplingParams, spread
+from kos.engine.base import derive as derive
 from kos.engine.cache import ATTENTION, Prefix, RowCache
+from kos.engine.stops import Decode, reason_to_stop
 from kos.errors import UserError
 
 # A stop that is asked for waits no longer than this for the loop to look up.
 PROGRESS_SECONDS = 0.5
 PREFILL_TOKENS = 2048
 
+StopReason = Literal["stop", "length", "repetition", "confident"]
+
 
 @dataclass(eq=False)
 class Row:
-    """An answer in the making. ``draws`` are its own uniform numbers, one a token."""
+    """An answer in the making. ``draws`` are its own uniform numbers, one a token.
+
+    ``tokens`` and ``logprobs`` begin with the ``num_before`` that an earlier call drew, which
+    the prompt has already.
+    """
 
     prompt: int
     sample: int
+    params: SamplingParams
     draws: list[float]
     num_prompt_tokens: int
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
+    tokens: list[int]
+    logprobs: list[float]
+    num_before: int
+
+    @property
+    def num_new(self) -> int:
+        """Tokens drawn by this call."""
+        return len(self.tokens) - self.num_before
 
     @property
     def next_slot(self) -> int:
         """Where the last token's keys and values belong."""
-        return self.num_prompt_tokens + len(self.tokens) - 1
+        return self.num_prompt_tokens + self.num_new - 1
 
 
 @dataclass(frozen=True)
@@ -55,10 +69,21 @@ class Start:
 
 
 class Sampler:
-    """Draws answers from a Hugging Face causal language model. ``max_rows`` work at a time."""
+    """Draws answers from a Hugging Face causal language model. ``max_rows`` work at a time.
 
-    def __init__(self, model: Any, end_ids: frozenset[int], *, max_rows: int = 64) -> None:
+    With ``decode`` a repeated table rule is told from a loop (``SamplingParams.stop_repetition``).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        end_ids: frozenset[int],
+        *,
+        max_rows: int = 64,
+        decode: Decode | None = None,
+    ) -> None:
         self.model = model
+        self.decode = decode
         self._end_ids = end_ids
         self._max_rows = max_rows
         self._device = next(model.parameters()).device
@@ -70,18 +95,19 @@ class Sampler:
     def sample(
         self,
         prompts: Sequence[Sequence[int]],
-        params: SamplingParams,
+        params: SamplingParams | Sequence[SamplingParams],
         *,
         num_samples: int = 1,
         on_progress: OnProgress | None = None,
     ) -> list[list[Sampled]]:
-        """``num_samples`` answers to each prompt, in order.
+        """``num_samples`` answers to each prompt, in order; ``params`` of all or one a prompt.
 
         ``on_progress(tokens so far, answers done)`` is called about twice a second and may
         raise. Raises UserError for a prompt that leaves no room for an answer.
         """
-        self._check(prompts, params)
-        batch = _Batch(self, prompts, params, num_samples)
+        each = spread(params, len(prompts))
+        self._check(prompts, each)
+        batch = _Batch(self, prompts, each, num_samples)
         told = time.monotonic()
         while batch.refill():
             batch.step()
@@ -151,14 +177,14 @@ class Sampler:
         """Tokens that end an answer."""
         return self._end_ids
 
-    def _check(self, prompts: Sequence[Sequence[int]], params: SamplingParams) -> None:
+    def _check(self, prompts: Sequence[Sequence[int]], params: Sequence[SamplingParams]) -> None:
         room = getattr(self.model.config, "max_position_embeddings", None)
-        longest = max((len(prompt) for prompt in prompts), default=0)
-        if room is not None and longest + params.max_tokens > room:
-            raise UserError(
-                f"the longest prompt has {longest} tokens and the answer may have "
-                f"{params.max_tokens}, but the model's context ends at {room}; lower max_tokens"
-            )
+        for prompt, one in zip(prompts, params, strict=True):
+            if room is not None and len(prompt) + one.max_tokens > room:
+                raise UserError(
+                    f"a prompt has {len(prompt)} tokens and the answer may have "
+                    f"{one.max_tokens}, but the model's context ends at {room}; lower max_tokens"
+                )
 
 
 class _Batch:
@@ -168,7 +194,7 @@ class _Batch:
         self,
         sampler: Sampler,
         prompts: Sequence[Sequence[int]],
-        params: SamplingParams,
+        params: Sequence[SamplingParams],
         num_samples: int,
     ) -> None:
         self._sampler = sampler
@@ -218,7 +244,7 @@ class _Batch:
         if prompt not in self._starts:
             self._prefill_from(prompt)
         prefix = self._starts[prompt].prefix
-        row = Row(prompt, sample, self._draws(prompt, sample), prefix.length)
+        row = self._row(prompt, sample, prefix.length)
         self._open_cache(prefix).write(len(self._rows), prefix)
         self._rows.append(row)
         return row
@@ -237,36 +263,55 @@ class _Batch:
 
     def _open_cache(self, like: Prefix) -> RowCache:
         if self._cache is None:
-            longest = max(len(prompt) for prompt in self._prompts)
-            num_slots = longest + self._params.max_tokens
+            sizes = zip(self._prompts, self._params, strict=True)
+            num_slots = max(len(prompt) + one.max_tokens for prompt, one in sizes)
             self._cache = RowCache(like, num_rows=self._num_rows, num_slots=num_slots)
         return self._cache
 
-    def _draws(self, prompt: int, sample: int) -> list[float]:
-        generator = torch.Generator().manual_seed(derive(self._params.seed, prompt, sample))
-        draws: list[float] = torch.rand(self._params.max_tokens, generator=generator).tolist()
-        return draws
+    def _row(self, prompt: int, sample: int, num_prompt_tokens: int) -> Row:
+        params = self._params[prompt]
+        before = params.after or Sampled((), (), "length")
+        num_draws = len(before.tokens) + params.max_tokens
+        seed = derive(params.seed, params.first_sample + sample)
+        generator = torch.Generator().manual_seed(seed)
+        return Row(
+            prompt,
+            sample,
+            params,
+            draws=torch.rand(num_draws, generator=generator).tolist(),
+            num_prompt_tokens=num_prompt_tokens,
+            tokens=list(before.tokens),
+            logprobs=list(before.logprobs),
+            num_before=len(before.tokens),
+        )
 
     def _take(self, rows: list[Row], logits_BV: Tensor) -> None:
         """Draw a token for each of ``rows`` and let those that end leave."""
         draws_B = self._sampler.tensor([row.draws[len(row.tokens)] for row in rows])
-        tokens_B, logp_B = draw(logits_BV, draws_B, self._params)
-        ended = []
+        tokens_B, logp_B = draw_each(logits_BV, draws_B, [row.params for row in rows])
+        ended: list[tuple[Row, StopReason]] = []
         for row, token, logp in zip(rows, tokens_B.tolist(), logp_B.tolist(), strict=True):
             row.tokens.append(token)
             row.logprobs.append(logp)
-            if token in self._sampler.end_ids or len(row.tokens) == self._params.max_tokens:
-                ended.append(row)
+            reason = self._end_of(row)
+            if reason is not None:
+                ended.append((row, reason))
         self.num_tokens += len(rows)
-        for row in ended:
-            self._leave(row)
+        for row, reason in ended:
+            self._leave(row, reason)
 
-    def _leave(self, row: Row) -> None:
+    def _end_of(self, row: Row) -> StopReason | None:
+        if row.tokens[-1] in self._sampler.end_ids:
+            return "stop"
+        early = reason_to_stop(row.tokens, row.logprobs, row.params, self._sampler.decode)
+        if early is None and row.num_new == row.params.max_tokens:
+            return "length"
+        return early
+
+    def _leave(self, row: Row, reason: StopReason) -> None:
         """Keep the answer; the last row moves to the place that became free."""
-        reason: Literal["stop", "length"] = (
-            "stop" if row.tokens[-1] in self._sampler.end_ids else "length"
-        )
-        answer = Sampled(tuple(row.tokens), tuple(row.logprobs), reason)
+        new = slice(row.num_before, None)
+        answer = Sampled(tuple(row.tokens[new]), tuple(row.logprobs[new]), reason)
         self._done[row.prompt, row.sample] = answer
         place, last = self._rows.index(row), self._rows.pop()
         if last is not row:
@@ -290,6 +335,22 @@ def _next_prompts(
         if prompt != last:
             yield prompt
             last = prompt
+
+
+def draw_each(
+    logits_BV: Tensor, draws_B: Tensor, params_B: Sequence[SamplingParams]
+) -> tuple[Tensor, Tensor]:
+    """``draw`` for rows that may differ in temperature and ``top_p``."""
+    ways: dict[tuple[float, float], list[int]] = {}
+    for row, params in enumerate(params_B):
+        ways.setdefault((params.temperature, params.top_p), []).append(row)
+    if len(ways) == 1:
+        return draw(logits_BV, draws_B, params_B[0])
+    tokens_B = torch.zeros_like(draws_B, dtype=torch.long)
+    logp_B = torch.zeros_like(draws_B)
+    for rows in ways.values():
+        tokens_B[rows], logp_B[rows] = draw(logits_BV[rows], draws_B[rows], params_B[rows[0]])
+    return tokens_B, logp_B
 
 
 def draw(logits_BV: Tensor, draws_B: Tensor, params: SamplingParams) -> tuple[Tensor, Tensor]:
@@ -323,9 +384,3 @@ def _invert(probs_BV: Tensor, draws_B: Tensor) -> Tensor:
         max=sums_BV[:, -1:].nextafter(sums_BV.new_zeros(()))
     )
     return torch.searchsorted(sums_BV, aims_B1, right=True)[:, 0]
-
-
-def derive(*parts: int) -> int:
-    """A seed of 63 bits that depends on every one of ``parts``."""
-    text = ",".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
