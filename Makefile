@@ -68,7 +68,7 @@ vllm: .venv/.train
 COMPILE = $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 pyproject.toml
 UNTAG = sed -i 's/+cpu$$//'
 lock: .venv/.made
-	$(COMPILE) --overrides requirements/overrides.txt -o requirements/test.txt --extra local --extra train --extra dev --extra oracle
+	$(COMPILE) --overrides requirements/overrides.txt -o requirements/test.txt --extra local --extra train --extra tinker --extra dev --extra oracle
 	$(UNTAG) requirements/test.txt
 	for extras in "base" "local --extra local" "train --extra local --extra train" "dev --extra local --extra dev"; do \
 	  set -- $$extras; name=$$1; shift; \

@@ -1,0 +1,118 @@
+"""The cost calculator: what a model that this machine cannot run would take elsewhere."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django import forms
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+from pydantic import BaseModel
+
+from apps.accounts.guards import PageRequest, engineer
+from apps.runs.forms import ConfigForm, config_form
+from apps.runs.models import Artifact
+from kos.errors import UserError
+from kos.weights.costs import Costs, Machine, Workload, costs
+from kos.weights.formats.base import FORMATS
+from kos.weights.shapes import KIMI_K25
+
+KIMI = "kimi-k2.5"
+
+
+class SubjectForm(forms.Form):
+    """Which model, in which format."""
+
+    model = forms.ChoiceField(help_text="Kimi K2.5 by its released shapes, or a base at hand.")
+    format = forms.ChoiceField(help_text="How it would be exported.")
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data)
+        bases = Artifact.objects.filter(kind=Artifact.Kind.BASE)
+        self.fields["model"].choices = [  # type: ignore[attr-defined]
+            (KIMI, "Kimi K2.5"),
+            *((str(base.pk), f"#{base.pk} {base.name}") for base in bases),
+        ]
+        self.fields["format"].choices = [  # type: ignore[attr-defined]
+            (cls.model_fields["kind"].default, cls.label()) for cls in FORMATS
+        ]
+
+
+@engineer
+@require_GET
+def costs_page(request: PageRequest) -> HttpResponse:
+    """The calculation for what the URL says; everything has a default."""
+    subject = SubjectForm(_filled(request, {"model": KIMI, "format": "nvfp4"}))
+    parts = {"Machine": _part(request, Machine), "Workload": _part(request, Workload)}
+    context: dict[str, Any] = {"subject": subject, "parts": parts}
+    if all([subject.is_valid(), *(part.is_valid() for part in parts.values())]):
+        context |= _calculated(subject, parts)
+    return render(request, "runs/costs.html", context)
+
+
+def _calculated(subject: SubjectForm, parts: dict[str, ConfigForm]) -> dict[str, Any]:
+    chosen = subject.cleaned_data
+    machine, workload = (part.config for part in parts.values())
+    assert isinstance(machine, Machine)
+    assert isinstance(workload, Workload)
+    try:
+        found: Costs = costs(
+            _config(chosen["model"]),
+            FORMATS[chosen["format"]](),
+            machine=machine,
+            workload=workload,
+            packed=chosen["model"] == KIMI,
+        )
+    except UserError as error:
+        return {"problem": str(error)}
+    figures = {
+        "total": billions(found.parameters.total),
+        "active": billions(found.parameters.active),
+    }
+    jobs = [(job, duration(job.seconds)) for job in found.jobs]
+    return {"found": found, "figures": figures, "jobs": jobs}
+
+
+def billions(count: int) -> str:
+    """A number of parameters as people say it: 1.026 T, 32.9 B, 134.5 M."""
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if count >= size:
+            return f"{count / size:.4g} {letter}"
+    return str(count)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that shows them best."""
+    if not seconds:
+        return "-"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1000:.3g} ms"
+
+
+def _config(chosen: str) -> dict[str, Any]:
+    """The config of the chosen model; raises UserError when the file is gone or says too little."""
+    if chosen == KIMI:
+        return KIMI_K25
+    base = Artifact.objects.get(pk=chosen)
+    try:
+        read: dict[str, Any] = json.loads((base.location / "config.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        raise UserError(f"{base.name} has no config.json that can be read.") from None
+    text: dict[str, Any] = read.get("text_config", read)
+    if missing := {"hidden_size", "num_hidden_layers", "vocab_size"} - text.keys():
+        raise UserError(f"The config of {base.name} does not say its {min(missing)}.")
+    return text
+
+
+def _part(request: PageRequest, model: type[BaseModel]) -> ConfigForm:
+    """The form of ``model``; no two of its fields and the other forms' have one name."""
+    return config_form(model, _filled(request, model().model_dump()))
+
+
+def _filled(request: PageRequest, defaults: dict[str, Any]) -> dict[str, Any]:
+    """What the URL says, and a default for what it does not."""
+    return {name: request.GET.get(name, value) for name, value in defaults.items()}
