@@ -108,8 +108,8 @@ def inputs_of(run: Run) -> dict[str, Path]:
         paths["dataset"] = materialise(run.dataset)
     if run.label_set is not None:
         paths["labels"] = materialise_labels(run.label_set)
-    if run.kind == "evaluate":
-        # What the tools of an evaluated model read; the job builds it where it is missing.
+    if run.kind in ("evaluate", "train"):
+        # What the tools of a model read; the job builds it where it is missing.
         paths["corpus"] = Path(settings.CORPUS)
     return paths
 

@@ -12,8 +12,10 @@ from pydantic import Field
 
 from kos.config.base import Adam, Input, JobConfig, Lora, Sampling
 from kos.config.evaluation import Calibrate, Evaluate
+from kos.config.preference import Average, Critic, Dpo, Select
 from kos.config.serving import NAME, Asking, Deploy, Remote
-from kos.config.training import Sft, Synthesise, Train
+from kos.config.survival import Survival
+from kos.config.training import Measure, Sft, Synthesise, Train
 from kos.config.weights import Export, ImportBase, Merge
 
 __all__ = [
@@ -21,19 +23,25 @@ __all__ = [
     "NAME",
     "Adam",
     "Asking",
+    "Average",
     "Calibrate",
+    "Critic",
     "Deploy",
+    "Dpo",
     "Evaluate",
     "Export",
     "ImportBase",
     "Input",
     "JobConfig",
     "Lora",
+    "Measure",
     "Merge",
     "Pipeline",
     "Remote",
     "Sampling",
+    "Select",
     "Sft",
+    "Survival",
     "Synthesise",
     "Train",
 ]
@@ -58,6 +66,11 @@ class Pipeline(JobConfig):
     evaluate_benchmark: Evaluate = Evaluate(samples=1)
     deploy: Deploy = Deploy()
 
+    def check(self) -> None:
+        """Every stage's own check: the last stage must not be the one that finds out."""
+        for stage in (self.sft, self.train, self.merge, self.export, self.deploy):
+            stage.check()
+
 
 JOBS: dict[str, type[JobConfig]] = {
     config.model_fields["kind"].default: config
@@ -65,9 +78,15 @@ JOBS: dict[str, type[JobConfig]] = {
         ImportBase,
         Synthesise,
         Sft,
+        Measure,
         Train,
+        Select,
+        Dpo,
+        Critic,
+        Average,
         Merge,
         Export,
+        Survival,
         Evaluate,
         Calibrate,
         Deploy,

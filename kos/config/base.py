@@ -30,6 +30,9 @@ class JobConfig(BaseModel):
         """First line of the docstring, as the console shows it."""
         return (cls.__doc__ or cls.__name__).strip().splitlines()[0].rstrip(".")
 
+    def check(self) -> None:
+        """Raise UserError when the knobs ask together what cannot be had, before a run is queued."""
+
 
 class Lora(BaseModel):
     """Low-rank adapter."""

@@ -61,6 +61,12 @@ class Deploy(JobConfig):
     alias: str = Field(
         "", pattern=rf"^$|{NAME}", description="Promote it to this alias once it answers."
     )
+    reason: str = Field(
+        "",
+        max_length=2000,
+        description="Why it is served although it lost much of its training in the export; "
+        "needed where its gate failed.",
+    )
     asking: Asking = Asking()
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kos.chat.template import SYSTEM_PROMPT
 from kos.config.base import Adam, Input, JobConfig, Lora, Sampling
+from kos.engine import needs
 from kos.engine.choices import ENGINES, SAMPLERS, EngineChoice, InEngine, Local, SamplerChoice
 from kos.grading.base import GRADERS, Grader
 from kos.grading.embedded import Embedded
@@ -26,12 +27,13 @@ STAGES.register_folder("kos.rl.rewards")
 
 
 class Sft(JobConfig):
-    """Supervised fine-tuning on reference answers or tool trajectories."""
+    """Supervised fine-tuning on reference answers, tool trajectories or chosen answers."""
 
     inputs: ClassVar[dict[str, Input]] = {
         "base": Input(("base", "merged"), "The model to start from."),
         "dataset": Input(("dataset",), "Rows of its training split with a reference.", False),
         "trajectories": Input(("trajectories",), "Tool calls to learn, of a synthesis.", False),
+        "answers": Input(("answers",), "Answers to learn, of a selection.", False),
         "adapter": Input(("adapter",), "Adapter to go on from; a new one without it.", False),
     }
     kind: Literal["sft"] = "sft"
@@ -68,6 +70,44 @@ class Synthesise(JobConfig):
     )
 
 
+class Measure(JobConfig):
+    """Measure how hard each training prompt is for the model itself."""
+
+    inputs: ClassVar[dict[str, Input]] = {
+        "base": Input(("base", "merged"), "The model that answers."),
+        "adapter": Input(("adapter",), "Its adapter, say of an SFT run.", False),
+        "dataset": Input(("dataset",), "Prompts of its training split are asked."),
+    }
+    kind: Literal["measure"] = "measure"
+    samples: int = Field(10, ge=1, le=256, description="Answers a prompt; Kimi k1.5 drew 10.")
+    threshold: float = Field(0.68, ge=0, le=1, description="An answer passes from this score on.")
+    guesses: int = Field(
+        8,
+        ge=0,
+        le=256,
+        description="Guesses without thinking at prompts that checks or a verifier decide; a "
+        "prompt is easy to hack when one is right. Kimi k1.5 drew 8; 0 leaves this out.",
+    )
+    guess_tokens: int = Field(48, ge=1, le=4096, description="Longest guess, in tokens.")
+    guess_prompt: str = Field(
+        "Give the final answer alone, at once. Do not think aloud and do not explain.",
+        min_length=1,
+        description="Added to the question when the model is to guess.",
+    )
+    guessed: Literal["drop", "flag"] = Field(
+        "drop", description="What training does with prompts that are easy to hack."
+    )
+    max_prompts: int = Field(0, ge=0, description="Ask only so many prompts; 0 asks all.")
+    prompts_at_once: int = Field(
+        8, ge=1, le=1024, description="Prompts sampled together; kept when the job is stopped."
+    )
+    sampling: Sampling = Sampling(max_tokens=256, temperature=1.0)
+    grader: Annotated[Grader, GRADERS] = Embedded()
+    lora: Lora = Lora()
+    engine: Annotated[EngineChoice, ENGINES] = Local()
+    system_prompt: str = Field(SYSTEM_PROMPT, description="Sent before every conversation.")
+
+
 class Rollouts(BaseModel):
     """How answers are gathered and which of them are learnt from."""
 
@@ -76,8 +116,9 @@ class Rollouts(BaseModel):
     token_budget: int = Field(
         0,
         ge=0,
-        description="Tokens sampled in an iteration; what is unfinished then goes on in the next "
-        "(partial rollouts, Kimi k1.5). 0 finishes every answer.",
+        description="Tokens that an answer may grow by in an iteration; what is unfinished then "
+        "goes on in the next, under the new weights (partial rollouts, Kimi k1.5). 0 finishes "
+        "every answer at once.",
     )
     old_segments: Literal["mask", "correct"] = Field(
         "mask",
@@ -101,7 +142,11 @@ class Rollouts(BaseModel):
         0, ge=0, le=64, description="Iterations sampled ahead of the training; 0 is synchronous."
     )
     max_staleness: int = Field(
-        0, ge=0, le=64, description="Answers of a policy older than this many updates are dropped."
+        0,
+        ge=0,
+        le=4096,
+        description="Answers of a policy older than this many optimiser steps are dropped; 0 "
+        "keeps them however old.",
     )
     ungraded_alarm: float = Field(
         0.2, ge=0, le=1, description="Share of ungraded answers above which an alarm is raised."
@@ -132,6 +177,29 @@ class Tools(BaseModel):
     observation_tokens: int = Field(
         300, ge=50, le=200_000, description="Longest result of a call that it reads, in tokens."
     )
+    max_context: int = Field(
+        8192, ge=64, le=4_194_304, description="Prompt and generation together, in tokens."
+    )
+
+
+class Alarms(BaseModel):
+    """When the run says that something is wrong. 0 turns an alarm off."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    loss_spike: float = Field(
+        8.0,
+        ge=0,
+        description="Loss or gradient norm so many times as far from the median of the last 20 "
+        "steps as is usual there.",
+    )
+    entropy: float = Field(0.02, ge=0, description="Entropy a token below this, in nats.")
+    equal_steps: int = Field(
+        3, ge=0, le=1000, description="Steps in a row in which no answer was better than another."
+    )
+    kl: float = Field(
+        0.1, ge=0, description="KL from sampler to trainer (v2, first substep) above this."
+    )
 
 
 class Ptx(BaseModel):
@@ -151,6 +219,11 @@ class Train(JobConfig):
         "adapter": Input(("adapter",), "Adapter to start from, say of an SFT run.", False),
         "dataset": Input(("dataset",), "Prompts of its training split are sampled."),
         "difficulty": Input(("difficulty",), "Pass rates of the prompts, measured before.", False),
+        "curated": Input(
+            ("answers", "trajectories"),
+            "Answers that PTX keeps likely; without it the dataset's own references.",
+            False,
+        ),
     }
     kind: Literal["train"] = "train"
     steps: int = Field(10, ge=1, le=100000, description="Sampling iterations.")
@@ -179,4 +252,18 @@ class Train(JobConfig):
     engine: Annotated[EngineChoice, ENGINES] = Local()
     sampler: Annotated[SamplerChoice, SAMPLERS] = InEngine()
     checkpoint_seconds: float = Field(30, ge=0, description="Least time between checkpoints.")
+    keep_every: int = Field(
+        0, ge=0, description="Every so many steps a checkpoint is kept to go back to; 0: none."
+    )
+    keep_tokens: int = Field(
+        2,
+        ge=0,
+        le=1000,
+        description="Steps, the last ones, whose tokens and log-probabilities are kept.",
+    )
+    alarms: Alarms = Alarms()
     system_prompt: str = Field(SYSTEM_PROMPT, description="Sent before every conversation.")
+
+    def check(self) -> None:
+        """Raises UserError with all that the engine or the sampler cannot do."""
+        needs.check(self)

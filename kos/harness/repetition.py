@@ -29,6 +29,17 @@ def period_of(units: Sequence[object], *, min_span: int = MIN_SPAN) -> int:
     return 0
 
 
+def is_rule(ids: Sequence[int], period: int, tail: str) -> bool:
+    """Whether what repeats with ``period`` at the end of ``ids`` is a table's rule or blanks.
+
+    ``tail`` is the text of about the last 64 of them. One token again and again is no rule any
+    more after 200.
+    """
+    if says_something(tail[-MIN_SPAN:]):
+        return False
+    return period > 1 or len(ids) < MAX_RULE or len(set(ids[-MAX_RULE:])) > 1
+
+
 def without_repeats(text: str) -> str:
     """``text`` up to the end of the first time round; unchanged where nothing repeats."""
     for units, join, span in ((text, "", MIN_SPAN), (text.split(" "), " ", MIN_SPAN_WORDS)):
@@ -67,13 +78,8 @@ class Watch:
     def _is_periodic(self) -> bool:
         if self._ids:
             period = period_of(self._ids)
-            return bool(period) and not self._is_rule(period)
+            return bool(period) and not is_rule(self._ids, period, self._tail)
         words = self._tail.split()[1:]  # the first may be cut
         # The last word is still growing.
         period = period_of(words[:-1], min_span=MIN_SPAN_WORDS) or period_of(self._tail)
         return bool(period) and says_something(self._tail[-MIN_SPAN:])
-
-    def _is_rule(self, period: int) -> bool:
-        if says_something(self._tail[-MIN_SPAN:]):
-            return False
-        return period > 1 or len(self._ids) < MAX_RULE or len(set(self._ids[-MAX_RULE:])) > 1

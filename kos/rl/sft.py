@@ -1,4 +1,4 @@
-"""The sft job: supervised fine-tuning on reference answers, on tool trajectories, or on both."""
+"""The sft job: supervised fine-tuning on references, tool trajectories, chosen answers, or all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from math import ceil
 
 from kos.config import Sft
-from kos.data.prompts import conversation, read_split
+from kos.data import answers as files
+from kos.data.answers import GradedAnswer
+from kos.data.prompts import conversation, read_split, with_system
 from kos.data.trajectories import Exchange, read
 from kos.engine.base import Datum
 from kos.engine.local import LocalEngine
@@ -79,11 +81,11 @@ def _update(
 
 def _read_rows(config: Sft, job: Job, chat: Chat) -> list[Datum]:
     """Everything there is to learn, as tokens."""
-    if not {"dataset", "trajectories"} & job.inputs.keys():
+    if not {"dataset", "trajectories", "answers"} & job.inputs.keys():
         raise UserError(
-            "There is nothing to learn: give a dataset with references, or trajectories."
+            "There is nothing to learn: give a dataset with references, trajectories, or answers."
         )
-    rows = [*_references(config, job, chat), *_exchanges(job, chat)]
+    rows = [*_references(config, job, chat), *_exchanges(job, chat), *_answers(config, job, chat)]
     kept = [row for row in rows if len(row.tokens) <= config.max_length]
     if not kept:
         raise UserError(
@@ -110,11 +112,22 @@ def _exchanges(job: Job, chat: Chat) -> Iterator[Datum]:
     """Every trajectory's turns; those that go on from one another share a sequence."""
     if "trajectories" in job.inputs:
         for trajectory in read(job.inputs["trajectories"]):
-            for turns in _threads(trajectory.turns, chat):
+            for turns in threads(trajectory.turns, chat):
                 yield Datum.of_turns(turns)
 
 
-def _threads(turns: Sequence[Exchange], chat: Chat) -> Iterator[Thread]:
+def _answers(config: Sft, job: Job, chat: Chat) -> Iterator[Datum]:
+    """What a selection kept, thinking included; a cut answer is not taught to end."""
+    if "answers" in job.inputs:
+        for row in files.read(job.inputs["answers"], GradedAnswer):
+            if row.is_chosen and row.answer:
+                said = with_system(files.conversation(row.messages), config.system_prompt)
+                answer = chat.encode_answer(row.answer)
+                answer = answer[:-1] if row.is_cut else answer
+                yield Datum.of_answer(chat.encode(said), answer, advantage=1.0)
+
+
+def threads(turns: Sequence[Exchange], chat: Chat) -> Iterator[Thread]:
     """Runs of turns in which each prompt begins with all that was said before it."""
     thread: Thread = []
     said = ""

@@ -4,11 +4,11 @@ import pytest
 
 from kos.data.prompts import conversation
 from kos.data.rubrics import Check, RubricItem
-from kos.engine.base import Sampled
+from kos.grading.score import grade
 from kos.rl.advantages import centre
 from kos.rl.losses.cispo import Cispo
 from kos.rl.prompts.base import gradable, pick
-from kos.rl.rollouts import assess, compare, reward, split_substeps
+from kos.rl.rollouts import Segment, compare, graded, read, reward, split_substeps
 from tests.kos.engine.tiny import make_tasks
 
 
@@ -24,8 +24,8 @@ class Letters:
 
 def rollout(task, text):
     ids = tuple(ord(letter) for letter in text)
-    sampled = Sampled(ids, (-1.0,) * len(ids), "stop")
-    return reward([assess(task, sampled, Letters())], (), ())[0]
+    said = read([Segment(ids, (-1.0,) * len(ids))], "stop", Letters())
+    return reward([graded(said, grade(task, said.answer))], (), ())[0]
 
 
 def test_advantages_add_up_to_nothing_and_do_not_divide_by_the_deviation():

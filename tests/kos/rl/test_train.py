@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from kos.config import Adam, Lora, Sampling, Sft, Train
+from kos.config import Adam, Sampling, Sft, Train
 from kos.engine.machine import Machine
 from kos.errors import CancelledError, UserError
 from kos.events import Checkpointed, LocalJob, RolloutDone, Saved, StepDone
@@ -12,48 +11,14 @@ from kos.rl import checkpoints
 from kos.rl.sft import sft
 from kos.rl.train import train
 from tests.kos.engine import tiny
+from tests.kos.rl.running import LORA, TRAIN, run, stop_at, weights
 
-LORA = Lora(rank=4, alpha=8)
-TRAIN = Train(
-    steps=4,
-    groups=3,
-    group_size=4,
-    substeps=2,
-    rewards=(),
-    lora=LORA,
-    adam=Adam(learning_rate=1e-2),
-    sampling=Sampling(max_tokens=8),
-    checkpoint_seconds=0,
-)
 SFT = Sft(epochs=2, batch_size=2, lora=LORA, adam=Adam(learning_rate=1e-2))
 
 
 @pytest.fixture(autouse=True)
 def small_machine(monkeypatch):
     monkeypatch.setattr(checkpoints, "probe", lambda: tiny.MACHINE)
-
-
-def run(work, config, folder, inputs, on_event=None) -> LocalJob:
-    folder.mkdir(exist_ok=True)
-    job = LocalJob(folder, inputs, seed=7, on_event=on_event)
-    work(config, job)
-    return job
-
-
-def weights(job: LocalJob) -> dict[str, torch.Tensor]:
-    return load_file(job.folder / "adapter" / "adapter_model.safetensors")
-
-
-def stop_at(kind, number):
-    """Raise at the ``number``-th event of a kind, as a pressed stop button does."""
-    seen = []
-
-    def on_event(event):
-        seen.extend([event] * isinstance(event, kind))
-        if len(seen) == number and event is seen[-1]:
-            raise CancelledError
-
-    return on_event
 
 
 @pytest.fixture
