@@ -19,6 +19,7 @@ urlpatterns = [
     path("", include("apps.accounts.urls")),
     path("datasets/", include("apps.datasets.urls")),
     path("", include("apps.runs.urls")),  # /runs/ and /models/
+    path("runs/<int:pk>/steps/", include("apps.traces.step_urls")),
     path("deployments/", include("apps.deployments.urls")),
     path("traces/", include("apps.traces.urls")),
     path("", include("apps.evals.urls")),

@@ -5,7 +5,8 @@
 //   data-socket, data-after   events of a run: connect, and catch up after that number
 //   data-stages               run numbers of a pipeline's stages that the page knows
 //   data-on="status step"     "refresh" this htmx element when such an event arrives
-//   data-charts               address of the numbers; [data-panel] inside names the metrics
+//   data-charts               address of the numbers; [data-panel] inside names the metrics, its
+//                             data-shape piles them; data-step is where a click on a step leads
 //   data-follow               keep the newest line in view while the reader is at the end
 //   data-auto                 submit this filter form when a menu changes
 //   data-confirm              ask before this form is sent
@@ -97,15 +98,33 @@
   const probe = document.createElement("span");
   probe.hidden = true;
 
-  function colour(token) {
+  function colour(token, share = 100) {
     // Tokens are light-dark() pairs: only a computed colour can be drawn on a canvas.
-    probe.style.color = `var(${token})`;
+    probe.style.color = share === 100 ? `var(${token})` : `color-mix(in srgb, var(${token}) ${share}%, var(--surface))`;
     return getComputedStyle(probe).color;
   }
 
   const DASHES = [[], [], [], [5, 3], [2, 3], [8, 3, 2, 3]];
   const words = (name) => name.replaceAll(/[_/]/g, " ");
   const short = (value) => (value == null ? "–" : Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(3)).toString().replace("-", "\u2212"));
+
+  // A name that ends in /* stands for every metric below it.
+  const expand = (patterns, known) => patterns.flatMap((pattern) => (pattern.endsWith("/*")
+    ? known.filter((name) => name.startsWith(pattern.slice(0, -1))).sort((a, b) => a.localeCompare(b, "en", { numeric: true }))
+    : known.includes(pattern) ? [pattern] : [])).slice(0, 12);
+
+  // Names without the path they share: "length/output", "length/output/p90" are "mean", "p90".
+  function labels(names) {
+    const paths = names.map((name) => name.split("/"));
+    let shared = 0;
+    if (names.length > 1) while (paths.every((path) => path[shared] !== undefined && path[shared] === paths[0][shared])) shared++;
+    return paths.map((path) => {
+      const rest = path.slice(shared).join("/");
+      return rest === "" ? "mean" : words(/^\d+$/.test(rest) ? path.slice(-2).join("/") : rest);
+    });
+  }
+
+  const sum = (values) => values.reduce((total, value) => total + (value ?? 0), 0);
 
   class Charts {
     constructor(section) {
@@ -158,30 +177,67 @@
     }
 
     drawPanel(panel) {
-      const names = panel.names.filter((name) => (this.series[name] || []).some((value) => value != null));
+      const known = Object.keys(this.series).filter((name) => this.series[name].some((value) => value != null));
+      let names = expand(panel.names, known);
       panel.figure.classList.toggle("off", !names.length);
       if (!names.length) return;
-      const data = [this.steps, ...names.map((name) => this.series[name])];
-      const latest = this.series[names[0]].findLast((value) => value != null);
+      // A pile has its largest part below.
+      if (panel.figure.dataset.shape) names = names.toSorted((a, b) => sum(this.series[b]) - sum(this.series[a]));
+      const rows = names.map((name) => this.series[name]);
+      // What is partly negative does not add up to a whole: it is drawn as lines.
+      const isPiled = panel.figure.dataset.shape !== undefined && rows.flat().every((value) => value == null || value >= 0);
+      // One step has no area, so it is a bar.
+      const shape = !isPiled ? "lines" : this.steps.length < 2 ? "bars" : panel.figure.dataset.shape;
+      const drawn = isPiled ? rows.map((_, place) => this.steps.map((_, at) => sum(rows.slice(0, place + 1).map((row) => row[at])))) : rows;
+      // Piles are drawn from the whole down, each part over the rest.
+      const data = [this.steps, ...(isPiled ? drawn.toReversed() : drawn)];
+      panel.rows = rows;
+      const latest = isPiled ? drawn.at(-1).at(-1) : rows[0].findLast((value) => value != null);
       panel.figure.querySelector("[data-value]").textContent = short(latest);
       const box = panel.figure.querySelector(".plot");
       box.setAttribute("aria-label", `${panel.figure.querySelector("h3").textContent} over ${this.steps.length} steps, now ${short(latest)}`);
-      if (panel.plot && panel.shown === names.join()) return panel.plot.setData(data);
+      const shown = `${shape} ${names.join()}`;
+      if (panel.plot && panel.shown === shown) {
+        panel.plot.setData(data);
+        return this.drawValues(panel, null);
+      }
       panel.plot?.destroy();
-      panel.shown = names.join();
+      panel.shown = shown;
       this.drawLegend(panel, names);
-      panel.plot = new uPlot(options(names, box.clientWidth), data, box);
+      this.drawValues(panel, null);
+      panel.plot = new uPlot(options(names, shape, box.clientWidth, (place) => this.drawValues(panel, place)), data, box);
+      if (this.section.dataset.step) this.link(panel.plot);
+    }
+
+    // A click on a step leads to what was sampled in it.
+    link(plot) {
+      plot.over.classList.add("linked");
+      plot.over.addEventListener("click", () => {
+        const step = plot.data[0][plot.cursor.idx];
+        if (step != null) location.href = this.section.dataset.step.replace("/0/", `/${step}/`);
+      });
     }
 
     drawLegend(panel, names) {
+      const said = labels(names);
       panel.figure.querySelector("[data-legend]").replaceChildren(...names.map((name, place) => {
         const item = document.createElement("li");
-        const label = document.createElement("span");
-        label.textContent = words(name);
-        item.className = `k${place + 1}`;
-        item.append(label);
+        const text = document.createElement("span");
+        const value = document.createElement("b");
+        text.textContent = said[place];
+        value.className = "num";
+        item.className = `k${(place % 6) + 1}`;
+        item.append(text, value);
         return item;
       }));
+    }
+
+    // The numbers under the cursor, beside their names; the newest ones without it.
+    drawValues(panel, place) {
+      if (panel.rows.length < 2) return;
+      all("[data-legend] b", panel.figure).forEach((box, number) => {
+        box.textContent = short(place == null ? panel.rows[number].findLast((value) => value != null) : panel.rows[number][place]);
+      });
     }
 
     redraw() {
@@ -199,17 +255,30 @@
 
   const HEIGHT = 150;
 
-  function options(names, width) {
+  function options(names, shape, width, told) {
     const axis = { stroke: colour("--ink3"), font: "11px Plex, sans-serif", grid: { stroke: colour("--line"), width: 0.6 }, ticks: { show: false } };
+    const isPiled = shape !== "lines";
+    const lines = names.map((name, place) => {
+      const ink = colour(`--c${(place % 6) + 1}`);
+      const line = { label: words(name), stroke: ink, width: 1.6, dash: DASHES[place % DASHES.length], spanGaps: true, points: { show: (plot) => plot.data[0].length < 2 } };
+      if (isPiled) Object.assign(line, { fill: colour(`--c${(place % 6) + 1}`, 62), dash: [], width: shape === "bars" ? 0 : 1, points: { show: false } });
+      if (shape === "bars") line.paths = uPlot.paths.bars({ size: [0.72, 48] });
+      return line;
+    });
+    const edge = shape === "bars" ? 0.5 : 0;
     return {
       width,
       height: HEIGHT,
       legend: { show: false },
       padding: [8, 6, 0, 0],
       cursor: { sync: { key: "steps" }, points: { size: 5 } },
-      scales: { x: { time: false } },
+      hooks: { setCursor: [(plot) => told(plot.cursor.idx)] },
+      scales: {
+        x: { time: false, ...(edge && { range: (plot, low, high) => [low - edge, high + edge] }) },
+        ...(isPiled && { y: { range: (plot, low, high) => [0, high > 0 ? high * 1.05 : 1] } }),
+      },
       axes: [{ ...axis, size: 22, space: 40, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000] }, { ...axis, size: 56, space: 28, values: (plot, ticks) => ticks.map((tick) => short(tick)) }],
-      series: [{}, ...names.map((name, place) => ({ label: words(name), stroke: colour(`--c${place + 1}`), width: 1.6, dash: DASHES[place], spanGaps: true, points: { show: (plot) => plot.data[0].length < 2 } }))],
+      series: [{}, ...(isPiled ? lines.reverse() : lines)],
     };
   }
 

@@ -16,8 +16,10 @@ from ninja.errors import ValidationError
 from apps.accounts.auth import require_engineer
 from apps.accounts.models import User
 from apps.datasets.models import DatasetVersion, LabelSet
-from apps.runs import services
+from apps.runs import charts, rollback, services
+from apps.runs.diagnosis import diagnose
 from apps.runs.models import Artifact, Event, Run, Status
+from apps.runs.numbers import Finding, Level
 from apps.runs.presets import PRESETS
 from kos.config import JOBS
 from kos.errors import UserError
@@ -37,6 +39,22 @@ class RunIn(Schema):
     benchmark: int | None = Field(None, description="A pipeline's second set to evaluate on.")
     labels: int | None = Field(None, description="Id of a label set, to calibrate a judge on.")
     seed: int = Field(0, ge=0, lt=2**63)
+
+
+class RollBackIn(Schema):
+    """Where to go back to; ``config`` has the knobs to change, nested as the config is."""
+
+    step: int = Field(ge=0)
+    config: dict[str, Any] = {}
+
+
+class FindingOut(Schema):
+    """A sentence about the run, and one about what would mend it."""
+
+    level: Level
+    sentence: str
+    advice: str
+    good_step: int | None
 
 
 class RunOut(Schema):
@@ -124,9 +142,7 @@ def launch(request: HttpRequest, body: RunIn) -> Answer[Run]:
             seed=body.seed,
         )
     except pydantic.ValidationError as error:
-        raise ValidationError(
-            [{**one, "loc": ("body", "config", *one["loc"])} for one in error.errors()]
-        ) from error
+        raise _wrong_knob(error) from error
     return Answer(201, run)
 
 
@@ -179,6 +195,24 @@ def resume(request: HttpRequest, pk: int) -> Run:
     return _run(request, pk)
 
 
+@router.get("/{int:pk}/diagnosis", response=list[FindingOut])
+def diagnosis(request: HttpRequest, pk: int) -> list[Finding]:
+    """What a training's numbers say in plain sentences, gravest first; empty when all is well."""
+    run = _run(request, pk)
+    return diagnose(charts.steps(run), charts.setup(run)) if charts.panels(run.kind) else []
+
+
+@router.post("/{int:pk}/roll-back", response={201: RunOut})
+def roll_back(request: HttpRequest, pk: int, body: RollBackIn) -> Answer[Run]:
+    """A new run from a state that this one kept, with ``config`` laid over its knobs."""
+    run, owner = _run(request, pk), require_engineer(request)
+    try:
+        made = rollback.roll_back(run, body.step, owner, body.config)
+    except pydantic.ValidationError as error:
+        raise _wrong_knob(error) from error
+    return Answer(201, _run(request, made.pk))
+
+
 def _visible(request: HttpRequest) -> QuerySet[Run]:
     user: User = require_engineer(request)
     return Run.objects.visible_to(user).select_related("owner").prefetch_related("inputs").all()
@@ -198,6 +232,12 @@ def _kind_and_config(body: RunIn) -> tuple[str, dict[str, Any]]:
         known = ", ".join(PRESETS) or "none"
         raise UserError(f"there is no preset {body.preset!r}; there are {known}")
     return preset.kind, dict(preset.config) | body.config
+
+
+def _wrong_knob(error: pydantic.ValidationError) -> ValidationError:
+    return ValidationError(
+        [{**one, "loc": ("body", "config", *one["loc"])} for one in error.errors()]
+    )
 
 
 def _artifact(name: str, pk: int) -> Artifact:

@@ -1,47 +1,43 @@
 """Forms made from the pydantic configs, so that a knob is written once, in kos.
 
 A plain field becomes a form field. A nested model, or a named choice such as the loss,
-becomes a part: a form of its own whose prefix is its path (``reward-response``). Pydantic has
-the last word: its errors land on the fields they name.
+becomes a part: a form of its own whose prefix is its path (``sampling-top_p``). An ordered list
+of choices becomes a part of numbered parts (``rewards-0-gate``). Pydantic has the last word: its
+errors land on the fields they name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, NamedTuple, Self
 
-from annotated_types import Ge, Gt, Le
 from django import forms
 from django.forms.boundfield import BoundField
+from django.forms.utils import ErrorDict
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from apps.datasets.models import DatasetVersion, LabelSet
-from apps.runs.models import Artifact
-from kos.config import Input, JobConfig
+from apps.runs.fields import element_of, form_field, humanise, is_list, is_part, plain, registry_of
+from apps.runs.sections import SECTIONS
 from kos.registry import Registry
 
 KIND = "kind"
-# Inputs that lie in the database, not in a run's folder.
-SETS = {"dataset", "labels"}
-LONG = 80
+COUNT = "count"
+MAX_ENTRIES = 20
 
 
-class LinesField(forms.CharField):
-    """A tuple of words, one a line."""
+class Shown(NamedTuple):
+    """A section of a form, ready to draw."""
 
-    widget = forms.Textarea
-
-    def prepare_value(self, value: Any) -> Any:
-        return value if isinstance(value, str) or value is None else "\n".join(value)
-
-    def to_python(self, value: Any) -> Any:
-        text = super().to_python(value) or ""
-        return [line.strip() for line in text.splitlines() if line.strip()]
+    title: str
+    note: str
+    knobs: list[BoundField]
+    parts: list[ConfigForm]
+    is_open: bool
 
 
 class ConfigForm(forms.Form):
-    """Fields for the plain knobs of ``model`` and ``parts`` for its nested ones.
+    """Fields for the plain knobs of ``schema`` and ``parts`` for its nested ones.
 
     A valid root form has the frozen ``config``.
     """
@@ -49,7 +45,10 @@ class ConfigForm(forms.Form):
     # Not "model": a knob may be called so, and would be lost.
     schema: type[BaseModel]
     registry: Registry[Any] | None = None
+    is_list = False
+    is_entry = False
     config: BaseModel
+    _errors: ErrorDict | None  # Django's own: None until the form is checked.
 
     def __init__(
         self,
@@ -72,12 +71,14 @@ class ConfigForm(forms.Form):
 
     @property
     def title(self) -> str:
-        return humanise((self.prefix or "").rpartition("-")[2])
+        *above, name = (self.prefix or "").split("-")
+        return f"{humanise(above[-1])} {int(name) + 1}" if name.isdecimal() else humanise(name)
 
     @property
     def note(self) -> str:
         """What the part is, in the words of its docstring's first line."""
-        return (self.schema.__doc__ or "").strip().splitlines()[0] if self.schema.__doc__ else ""
+        lines = (self.schema.__doc__ or "").strip().splitlines()
+        return lines[0].replace("``", "") if lines else ""
 
     @property
     def menu(self) -> BoundField | None:
@@ -87,6 +88,30 @@ class ConfigForm(forms.Form):
     @property
     def knobs(self) -> list[BoundField]:
         return [self[name] for name in self.fields if name != KIND]
+
+    @property
+    def sections(self) -> list[Shown]:
+        """The folded sections of a long form; empty for a short one."""
+        found = []
+        for section in SECTIONS.get(self._kind, ()):
+            knobs = [self[name] for name in section.names if name in self.fields]
+            parts = [self.parts[name] for name in section.names if name in self.parts]
+            has_errors = any(part.has_errors for part in parts)
+            has_errors |= any(self.is_bound and knob.errors for knob in knobs)
+            found.append(
+                Shown(section.title, section.note, knobs, parts, section.is_open or has_errors)
+            )
+        return found
+
+    @property
+    def loose_knobs(self) -> list[BoundField]:
+        """The knobs that no section folds away."""
+        return [knob for knob in self.knobs if knob.name not in self._sectioned]
+
+    @property
+    def loose_parts(self) -> list[ConfigForm]:
+        """The parts that no section folds away."""
+        return [part for name, part in self.parts.items() if name not in self._sectioned]
 
     @property
     def has_errors(self) -> bool:
@@ -110,7 +135,7 @@ class ConfigForm(forms.Form):
                 found += [(anchor, place, str(error)) for error in errors]
         return found
 
-    def payload(self) -> dict[str, Any]:
+    def payload(self) -> Any:
         """What was typed, nested as the config is."""
         kind = self.schema.model_fields.get(KIND)
         filled = {KIND: kind.default} if kind else {}
@@ -151,6 +176,89 @@ class ConfigForm(forms.Form):
                 break
         form.add_error(field, message)
 
+    def as_draft(self) -> Self:
+        """The form as typed so far, unchecked: somebody is still at it."""
+        for form in self.all_forms():
+            form._errors = ErrorDict()
+        return self
+
+    @property
+    def _kind(self) -> str:
+        kind = self.schema.model_fields.get(KIND)
+        return str(kind.default) if kind and self.registry is None else ""
+
+    @property
+    def _sectioned(self) -> set[str]:
+        return {name for section in SECTIONS.get(self._kind, ()) for name in section.names}
+
+
+class ListForm(ConfigForm):
+    """An ordered list of parts, numbered from 0 in their prefixes; each has a menu of kinds.
+
+    ``element`` is what each is, ``picked`` the registry they are picked from, if they are choices.
+    """
+
+    is_list = True
+    element: type[BaseModel]
+    picked: Registry[Any] | None
+    info: FieldInfo
+
+    def __init__(
+        self, data: Mapping[str, Any] | None, *, prefix: str, info: FieldInfo, values: Any
+    ) -> None:
+        forms.Form.__init__(self, data, prefix=prefix)
+        element, self.picked = element_of(info)
+        assert element is not None, info
+        self.element, self.info = element, info
+        self.schema = element
+        size = count_in(data, prefix) if data is not None else len(values)
+        self.fields[COUNT] = forms.IntegerField(
+            initial=size, min_value=0, max_value=MAX_ENTRIES, widget=forms.HiddenInput
+        )
+        self.parts = {
+            str(place): self.entry(place, data, None if data is not None else values[place])
+            for place in range(size)
+        }
+
+    @property
+    def note(self) -> str:
+        return self.info.description or ""
+
+    @property
+    def menu(self) -> BoundField | None:
+        return None
+
+    @property
+    def knobs(self) -> list[BoundField]:
+        return []
+
+    @property
+    def kinds(self) -> list[tuple[str, str]]:
+        """What can be added: (kind, label)."""
+        return menu_of(self.picked) if self.picked is not None else [("", "Another")]
+
+    def payload(self) -> Any:
+        return [part.payload() for part in self.parts.values()]
+
+    def entry(self, place: int, data: Mapping[str, Any] | None, values: Any = None) -> ConfigForm:
+        """The part at ``place``: as typed in ``data``, or with ``values``."""
+        prefix = f"{self.prefix}-{place}"
+        model = self.element
+        if self.picked is not None:
+            wanted = str((data or {}).get(f"{prefix}-{KIND}") or (values or {}).get(KIND))
+            model = self.picked[wanted] if wanted in self.picked else next(iter(self.picked))
+        form = config_form(model, data, prefix=prefix, initial=values, registry=self.picked)
+        form.is_entry = True
+        return form
+
+    def append(self, kind: str) -> None:
+        """A new entry of ``kind`` with its defaults, unless the list is full."""
+        place = len(self.parts)
+        model = self.picked[kind] if self.picked is not None else self.element
+        if place < MAX_ENTRIES:
+            self.parts[str(place)] = self.entry(place, None, start_of(model))
+            self.data = {**self.data, self.add_prefix(COUNT): str(place + 1)}
+
 
 def config_form(
     model: type[BaseModel],
@@ -176,6 +284,10 @@ def make_part(
     info: FieldInfo, *, prefix: str, data: Mapping[str, Any] | None, values: Any = None
 ) -> ConfigForm:
     """The form of a nested model; a choice's kind comes from the data, then the values."""
+    if is_list(info):
+        if values is None:
+            values = [entry.model_dump(mode="json") for entry in info.get_default() or ()]
+        return ListForm(data, prefix=prefix, info=info, values=values)
     defaults = info.default.model_dump(mode="json")
     registry = registry_of(info)
     model: type[BaseModel] = type(info.default)
@@ -190,138 +302,45 @@ def make_part(
 
 def find_part(model: type[BaseModel], path: str, kind: str) -> ConfigForm | None:
     """The part at ``path`` (say ``train-loss``) of ``model``, with the defaults of ``kind``."""
-    form = config_form(model, initial=model().model_dump(mode="json"))
-    for name in path.split("-"):
-        if name not in form.parts:
-            return None
-        form = form.parts[name]
-    if form.registry is None or kind not in form.registry:
+    found = part_at(config_form(model, initial=start_of(model)), path)
+    if found is None or found.registry is None or kind not in found.registry:
         return None
-    chosen = form.registry[kind]
-    return config_form(
-        chosen, prefix=path, initial=chosen().model_dump(mode="json"), registry=form.registry
-    )
+    chosen = found.registry[kind]
+    form = config_form(chosen, prefix=path, initial=start_of(chosen), registry=found.registry)
+    form.is_entry = found.is_entry
+    return form
 
 
-def registry_of(info: FieldInfo) -> Registry[Any] | None:
-    return next((m for m in info.metadata if isinstance(m, Registry)), None)
-
-
-def is_part(info: FieldInfo) -> bool:
-    return isinstance(info.default, BaseModel)
+def part_at(form: ConfigForm, path: str) -> ConfigForm | None:
+    """The part of ``form`` at ``path``; in a list any number stands for an entry of it."""
+    for name in path.split("-"):
+        if isinstance(form, ListForm) and name.isdecimal() and len(name) < 4:
+            form = form.parts.get(name) or form.entry(int(name), None, {})
+        elif name in form.parts:
+            form = form.parts[name]
+        else:
+            return None
+    return form
 
 
 def kind_field(registry: Registry[Any], chosen: type[BaseModel]) -> forms.ChoiceField:
-    menu = [(cls.model_fields[KIND].default, cls.label()) for cls in registry]
     initial = chosen.model_fields[KIND].default
-    return forms.ChoiceField(choices=menu, initial=initial, required=False, label="Kind")
-
-
-def form_field(name: str, info: FieldInfo) -> forms.Field:
-    """The form field of one plain knob, with its help, limits and default."""
-    common: dict[str, Any] = {
-        "label": humanise(name),
-        "help_text": info.description or "",
-        "required": False,
-        "initial": None if info.is_required() else info.default,
-    }
-    annotation = info.annotation
-    if annotation is bool:
-        return forms.BooleanField(**common)
-    if get_origin(annotation) is Literal:
-        return forms.ChoiceField(choices=[(c, c) for c in get_args(annotation)], **common)
-    if get_origin(annotation) is tuple:
-        return LinesField(widget=forms.Textarea(attrs={"rows": 4}), **common)
-    if annotation in (int, float):
-        return number_field(annotation, info, common)
-    is_long = isinstance(info.default, str) and len(info.default) > LONG
-    widget = forms.Textarea(attrs={"rows": 5}) if is_long else forms.TextInput()
-    return forms.CharField(widget=widget, strip=False, **common)
-
-
-def number_field(annotation: Any, info: FieldInfo, common: dict[str, Any]) -> forms.Field:
-    for limit in info.metadata:
-        if isinstance(limit, Ge):
-            common["min_value"] = limit.ge
-        elif isinstance(limit, Le):
-            common["max_value"] = limit.le
-        elif isinstance(limit, Gt) and annotation is int:
-            common["min_value"] = int(str(limit.gt)) + 1
-    common["required"] = True
-    return forms.IntegerField(**common) if annotation is int else forms.FloatField(**common)
-
-
-def plain(value: Any) -> Any:
-    """Browsers send a text area's line ends as CR LF."""
-    return value.replace("\r\n", "\n") if isinstance(value, str) else value
-
-
-def humanise(name: str) -> str:
-    return name.replace("_", " ").capitalize()
-
-
-class InputsForm(forms.Form):
-    """What a job works on: artifacts and datasets, by the names its config declares."""
-
-    name = forms.CharField(
-        max_length=120, required=False, help_text="Shown in lists; empty takes the kind's name."
-    )
-    seed = forms.IntegerField(
-        min_value=0,
-        max_value=2**31 - 1,
-        initial=0,
-        help_text="The same seed and knobs give the same run.",
+    return forms.ChoiceField(
+        choices=menu_of(registry), initial=initial, required=False, label="Kind"
     )
 
-    def __init__(
-        self,
-        model: type[JobConfig],
-        data: Mapping[str, Any] | None = None,
-        *,
-        initial: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(data, initial=dict(initial or {}), prefix="run")
-        self.declared = model.inputs
-        for name, wanted in model.inputs.items():
-            self.fields[name] = input_field(name, wanted)
 
-    @property
-    def sets(self) -> set[str]:
-        """The inputs that are datasets or labels, not artifacts."""
-        return {name for name, wanted in self.declared.items() if SETS & {*wanted.kinds}}
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """Keyword arguments of ``services.launch``."""
-        chosen = {name: self.cleaned_data[name] for name in self.declared}
-        sets = {name: chosen[name] for name in self.sets}
-        artifacts = {k: v for k, v in chosen.items() if k not in sets and v is not None}
-        about = {"name": self.cleaned_data["name"], "seed": self.cleaned_data["seed"]}
-        return {**about, "inputs": artifacts, **sets}
+def menu_of(registry: Registry[Any]) -> list[tuple[str, str]]:
+    """Every choice of ``registry``: (kind, label)."""
+    return [(cls.model_fields[KIND].default, cls.label()) for cls in registry]
 
 
-class _Choice(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic only in the stubs
-    def label_from_instance(self, obj: Any) -> str:
-        if isinstance(obj, Artifact):
-            return f"#{obj.pk} {obj.name}, {obj.get_kind_display()}, {obj.created:%-d %b %H:%M}"
-        return str(obj)
+def start_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The defaults of ``model`` as JSON, without the knobs that have none."""
+    return model.model_construct().model_dump(mode="json")
 
 
-def input_field(name: str, wanted: Input) -> forms.Field:
-    """A menu of what fits; a required one starts with the newest."""
-    options: Any
-    if "dataset" in wanted.kinds:
-        # Benchmarks last: they may be evaluated on, and nothing else.
-        options = DatasetVersion.objects.select_related("dataset").order_by("is_restricted", "-pk")
-    elif "labels" in wanted.kinds:
-        options = LabelSet.objects.all()
-    else:
-        options = Artifact.objects.filter(kind__in=wanted.kinds)
-    return _Choice(
-        queryset=options,
-        required=wanted.is_required,
-        help_text=wanted.help,
-        label=humanise(name),
-        initial=options.first() if wanted.is_required else None,
-        empty_label="Choose" if wanted.is_required else "None",
-    )
+def count_in(data: Mapping[str, Any], prefix: str) -> int:
+    """How many entries of the list at ``prefix`` were typed."""
+    typed = str(data.get(f"{prefix}-{COUNT}", ""))
+    return min(int(typed), MAX_ENTRIES) if typed.isdecimal() and len(typed) < 4 else 0

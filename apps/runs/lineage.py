@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
 from apps.accounts.guards import PageRequest, engineer
+from apps.runs.downloads import files
 from apps.runs.models import Artifact, Run
 from apps.runs.views import flatten
 from kos.config import JOBS
@@ -49,6 +50,7 @@ def model(request: PageRequest, pk: int) -> HttpResponse:
         "ancestors": ancestors(artifact),
         "descendants": descendants(artifact),
         "next_steps": next_steps(artifact),
+        "files": files(artifact),
     }
     return render(request, "runs/model.html", context)
 

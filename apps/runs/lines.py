@@ -85,7 +85,7 @@ def _spoken(run: Run) -> Any:
     return Event.objects.filter(run=run).exclude(kind__in=SILENT)
 
 
-LEVELS = {"status": "mark", "lost": "warning", "restarting": "warning"}
+LEVELS = {"status": "mark", "rolled_back": "mark", "lost": "warning", "restarting": "warning"}
 SAYS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "note": lambda data: data["text"],
     "step": _step,
@@ -97,5 +97,8 @@ SAYS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     ),
     "result": lambda data: pairs(data["summary"])[:400],
     "status": _status,
+    "rolled_back": lambda data: (
+        f"rolled back from {data['name']} (run {data['run']}) at step {data['step']}"
+    ),
     "lost": lambda data: f"attempt {data['attempt']} on {data['worker']}: {data['reason']}",
 }

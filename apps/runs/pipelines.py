@@ -51,7 +51,7 @@ def plan(pipeline: Run) -> list[Stage]:
     stages = [
         Stage("train", config.train, {"base": "base"}, "dataset"),
         Stage("merge", config.merge, {"base": "base", "adapter": "train"}),
-        Stage("export", config.export, {"merged": "merge", "base": "base"}, "dataset"),
+        Stage("export", config.export, _exported(config), "dataset"),
         Stage("evaluate", config.evaluate, dict(models), "dataset"),
         Stage("deploy", config.deploy, {"model": "export"}),
     ]
@@ -63,6 +63,16 @@ def plan(pipeline: Run) -> list[Stage]:
         second = Stage("evaluate_benchmark", config.evaluate_benchmark, models, "benchmark")
         stages.insert(-1, second)
     return stages
+
+
+def _exported(config: Pipeline) -> dict[str, str]:
+    """What the export reads: the base with the adapter, folded in without rounding in between.
+
+    ModelOpt calibrates a whole model in memory, so it is given the merged one.
+    """
+    if config.export.calibrator.kind == "modelopt":
+        return {"model": "merge", "base": "base"}
+    return {"model": "base", "adapter": "train"}
 
 
 def stages_of(pipeline: Run) -> list[StageView]:

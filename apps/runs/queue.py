@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 
 from apps.accounts.models import User
 from apps.datasets.models import DatasetVersion, LabelSet
+from apps.runs import gates
 from apps.runs.models import Artifact, Run, RunInput
 from kos.config import JOBS, Input, JobConfig
 from kos.errors import UserError
@@ -38,10 +39,14 @@ def create(
     pipeline: Run | None = None,
     stage: str = "",
 ) -> Run:
-    """A queued run with its inputs. Raises UserError when the inputs do not fit the job."""
+    """A queued run with its inputs.
+
+    Raises UserError when the inputs do not fit the job, or must not be served without a reason.
+    """
     given = dict(inputs or {})
     sets = {"dataset": dataset, "benchmark": benchmark, "labels": labels}
     _check_inputs(config, given, {name for name, one in sets.items() if one is not None})
+    gates.check(config, given)
     with transaction.atomic():
         run = Run.objects.create(
             name=name or type(config).label(),

@@ -44,12 +44,13 @@ def launch(
     """Make a run and, once the transaction is in, tell the workers of it.
 
     ``config`` may be plain JSON; pydantic's ValidationError names a wrong knob. Raises
-    UserError when the inputs do not fit what the kind declares.
+    UserError when the inputs do not fit what the kind declares, or the knobs each other.
     """
     if kind not in JOBS:
         raise UserError(f"there is no kind of job called {kind!r}; there are {', '.join(JOBS)}")
     if not isinstance(config, JobConfig):
         config = JOBS[kind].model_validate({"kind": kind, **config})
+    config.check()
     run = queue.create(
         owner,
         config,

@@ -14,12 +14,15 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from pydantic import ValidationError
 
 from apps.accounts.guards import PageRequest, engineer
-from apps.runs import services
-from apps.runs.forms import KIND, ConfigForm, InputsForm, config_form, find_part
+from apps.datasets.models import DatasetVersion
+from apps.runs import costing, editing, services
+from apps.runs.forms import KIND, ConfigForm, config_form, find_part
+from apps.runs.inputs import InputsForm
 from apps.runs.models import Run
 from apps.runs.presets import PRESETS, Preset
-from kos.config import JOBS, JobConfig
+from kos.config import JOBS, JobConfig, Pipeline, Train
 from kos.errors import UserError
+from kos.rl.long2short.second_phase import second_phase
 
 
 @engineer
@@ -40,6 +43,10 @@ def choose(request: PageRequest) -> HttpResponse:
 def new(request: PageRequest, kind: str) -> HttpResponse:
     """The form of ``kind``, filled from a preset or from a run to clone; a POST starts it."""
     model = _model(kind)
+    if request.method == "POST" and editing.EDIT in request.POST:
+        form, _list = _edited(request, kind)
+        inputs = InputsForm(model, request.POST).as_draft()
+        return render(request, "runs/new.html", _page(request, kind, form, inputs, is_draft=True))
     if request.method == "POST":
         form, inputs = config_form(model, request.POST), InputsForm(model, request.POST)
         run = _launch(request, kind, form, inputs)
@@ -64,6 +71,14 @@ def part(request: PageRequest, kind: str, path: str) -> HttpResponse:
 
 @engineer
 @require_POST
+def edit(request: PageRequest, kind: str) -> HttpResponse:
+    """A list of parts after one was added, removed or moved; the page's buttons without htmx."""
+    _form, changed = _edited(request, kind)
+    return render(request, "runs/_list.html", {"part": changed, "kind": kind})
+
+
+@engineer
+@require_POST
 def preview(request: PageRequest, kind: str) -> HttpResponse:
     """The REST call that would do what the form says, or what is wrong with it."""
     model = _model(kind)
@@ -74,6 +89,53 @@ def preview(request: PageRequest, kind: str) -> HttpResponse:
         "problems": _problems(form, inputs),
     }
     return render(request, "runs/_rest.html", context)
+
+
+@engineer
+@require_POST
+def cost(request: PageRequest, kind: str) -> HttpResponse:
+    """What the training of the form would cost, by the prices that came along."""
+    model = _model(kind)
+    form, inputs = config_form(model, request.POST), InputsForm(model, request.POST)
+    context = _cost(request, kind, form, inputs, prices=request.POST)
+    return render(request, "runs/_cost.html", context)
+
+
+def _cost(
+    request: PageRequest,
+    kind: str,
+    form: ConfigForm,
+    inputs: InputsForm,
+    *,
+    prices: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The estimate beside the form; none while a knob is wrong, or where nothing is trained."""
+    model = _model(kind)
+    if not issubclass(model, Train | Pipeline):
+        return {"kind": kind, "has_rewards": False}
+    typed = costing.prices_form(request.session, prices)
+    config = costing.training_of(_config(kind, form))
+    dataset = _pk_or_none(inputs["dataset"].value())
+    found = DatasetVersion.objects.filter(pk=dataset).first() if dataset is not None else None
+    return {
+        "kind": kind,
+        "has_rewards": True,
+        "prices": typed,
+        "cost": costing.estimated(config, found, typed.prices) if config else None,
+    }
+
+
+def _config(kind: str, form: ConfigForm) -> JobConfig | None:
+    """The config that the form describes, if it describes one."""
+    try:
+        if not form.is_bound:
+            return _model(kind).model_validate(form.initial)
+        if form.is_valid() and hasattr(form, "config"):
+            assert isinstance(form.config, JobConfig)
+            return form.config
+    except ValidationError:
+        pass
+    return None
 
 
 def rest_call(request: PageRequest, kind: str, form: ConfigForm, inputs: InputsForm) -> str:
@@ -126,10 +188,23 @@ def _initial(request: PageRequest, kind: str) -> tuple[Mapping[str, Any], dict[s
         given = {entry.name: entry.artifact_id for entry in run.inputs.all()}
         given |= {"dataset": run.dataset_id, "benchmark": run.benchmark_id}
         given["labels"] = run.label_set_id
-        return run.config, given | {"name": run.name, "seed": run.seed}
+        given |= {name: request.GET[name] for name in _model(kind).inputs if name in request.GET}
+        return _start_of_clone(request, run), given | {"name": run.name, "seed": run.seed}
     preset = _preset(request, kind)
     config = _model(kind).model_validate({KIND: kind, **(preset.config if preset else {})})
     return _with_knobs(config, request.GET), given
+
+
+def _start_of_clone(request: PageRequest, run: Run) -> Mapping[str, Any]:
+    """The knobs of ``run``, or of the second phase that would shorten its answers."""
+    try:
+        config = run.settings
+    except ValidationError:
+        messages.warning(request, f"{run.name} has knobs of an older Kos: these are defaults.")
+        return _model(run.kind).model_validate({KIND: run.kind}).model_dump(mode="json")
+    if request.GET.get("phase") == "2" and isinstance(config, Train):
+        return second_phase(config).model_dump(mode="json")
+    return config.model_dump(mode="json")
 
 
 def _with_knobs(config: JobConfig, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,7 +218,7 @@ def _with_knobs(config: JobConfig, wanted: Mapping[str, Any]) -> dict[str, Any]:
         *path, knob = name.split("-")
         part: Any = found
         for step in path:
-            part = part.get(step) if isinstance(part, dict) else None
+            part = _inside(part, step)
         if not path or not isinstance(part, dict):
             continue
         if knob == KIND and part.get(KIND) != wanted[name]:
@@ -155,9 +230,34 @@ def _with_knobs(config: JobConfig, wanted: Mapping[str, Any]) -> dict[str, Any]:
         return config.model_dump(mode="json")
 
 
-def _page(request: PageRequest, kind: str, form: ConfigForm, inputs: InputsForm) -> dict[str, Any]:
+def _edited(request: PageRequest, kind: str) -> tuple[ConfigForm, ConfigForm]:
+    wanted = editing.read(request.POST.get(editing.EDIT, ""))
+    found = editing.edited(_model(kind), request.POST, wanted) if wanted else None
+    if found is None:
+        raise Http404
+    return found
+
+
+def _inside(part: Any, step: str) -> Any:
+    """What lies at ``step`` of nested JSON, or None."""
+    if isinstance(part, dict):
+        return part.get(step)
+    if isinstance(part, list) and step.isdecimal() and int(step) < len(part):
+        return part[int(step)]
+    return None
+
+
+def _page(
+    request: PageRequest,
+    kind: str,
+    form: ConfigForm,
+    inputs: InputsForm,
+    *,
+    is_draft: bool = False,
+) -> dict[str, Any]:
+    """The form's page; a draft is shown as typed and checked nowhere."""
     preset = _preset(request, kind)
-    return {
+    return _cost(request, kind, form, inputs) | {
         "kind": kind,
         "label": _model(kind).label(),
         "form": form,
@@ -165,8 +265,8 @@ def _page(request: PageRequest, kind: str, form: ConfigForm, inputs: InputsForm)
         "preset": preset,
         "chosen": request.GET.get("preset", ""),
         "presets": {name: p for name, p in PRESETS.items() if p.kind == kind},
-        "problems": _problems(form, inputs) if form.is_bound else [],
-        "call": rest_call(request, kind, form, inputs),
+        "problems": _problems(form, inputs) if form.is_bound and not is_draft else [],
+        "call": "" if is_draft else rest_call(request, kind, form, inputs),
         "url": reverse("runs:new", args=[kind]),
     }
 
@@ -194,3 +294,8 @@ def _preset(request: PageRequest, kind: str) -> Preset | None:
 
 def _pk(value: Any) -> int:
     return int(getattr(value, "pk", value))
+
+
+def _pk_or_none(value: Any) -> int | None:
+    known = str(getattr(value, "pk", value))
+    return int(known) if known.isdecimal() and len(known) < 12 else None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.traces import views
+from apps.traces import curriculum, views
 
 app_name = "traces"
 urlpatterns = [
@@ -10,5 +10,6 @@ urlpatterns = [
     path("<int:pk>/", views.detail, name="detail"),
     path("<int:pk>/flag/", views.flag, name="flag"),
     path("compare/", views.compare, name="compare"),
+    path("curriculum/<slug:kind>/", curriculum.preview, name="curriculum"),
     path("run/<int:pk>/", views.rollouts, name="rollouts"),
 ]

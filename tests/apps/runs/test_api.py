@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from apps.accounts.models import ApiToken
 from apps.runs import events, presets, services
 from apps.runs.models import Run
 from tests.factories import make_artifact, make_run, make_version
@@ -10,24 +9,9 @@ from tests.factories import make_artifact, make_run, make_version
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def api(engineer):
-    """An engineer's program: ``api("post", "/api/runs/", {...})``."""
-    text = ApiToken.new_text()
-    digest = ApiToken.digest_of(text)
-    ApiToken.objects.create(user=engineer.user, name="t", prefix=text[:12], digest=digest)
-
-    def call(method, path, body=None):
-        headers = {"Authorization": f"Bearer {text}"}
-        send = getattr(engineer, method)
-        return send(path, body, content_type="application/json", headers=headers)
-
-    return call
-
-
 def test_a_program_starts_a_run(api, engineer):
     body = {"kind": "export", "config": {"format": {"kind": "nvfp4"}}, "seed": 3, "name": "x"}
-    body |= {"inputs": {"merged": make_artifact("merged").pk}, "dataset": make_version().pk}
+    body |= {"inputs": {"model": make_artifact("merged").pk}, "dataset": make_version().pk}
     response = api("post", "/api/runs/", body)
     assert response.status_code == 201, response.json()
     run = Run.objects.get(pk=response.json()["id"])

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from apps.runs.forms import InputsForm, config_form, find_part
+from apps.runs.forms import config_form, find_part
+from apps.runs.inputs import InputsForm
 from kos.config import JOBS, Evaluate, Export, ImportBase, Pipeline, Train
 from tests.factories import make_artifact, make_version
 
@@ -56,7 +57,7 @@ def test_a_number_out_of_range_is_an_error_on_its_field():
 
 
 def test_what_only_pydantic_knows_lands_on_its_field():
-    form = train(reward_in_response_in_beta="-1", sampling_in_top_p="0")
+    form = train(rewards_in_0_in_response_in_beta="-1", sampling_in_top_p="0")
     assert not form.is_valid()
     assert [place for _, place, _ in form.problems()] == ["Response / Beta"]
 

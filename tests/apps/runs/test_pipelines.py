@@ -4,8 +4,9 @@ import pytest
 
 from apps.runs import pipelines, services
 from apps.runs.models import Run, Status
-from kos.config import Pipeline
+from kos.config import Export, Pipeline
 from kos.events import Progress
+from kos.weights.calibrators import ModelOpt
 from tests.factories import make_artifact, make_user, make_version
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +20,9 @@ def base():
 
 
 def launch(base, **fields):
-    config = Pipeline(warm_start=fields.pop("warm_start", True))
+    config = Pipeline(
+        warm_start=fields.pop("warm_start", True), export=fields.pop("export", Export())
+    )
     fields = {"dataset": make_version(), "name": "first"} | fields
     return services.launch(make_user(), "pipeline", config, inputs={"base": base}, **fields)
 
@@ -71,7 +74,7 @@ def test_each_stage_works_on_what_the_ones_before_it_kept(base):
     _, train, merge, export, evaluate, deploy = [do(pipeline) for _ in range(6)]
     assert works_on(train) == {"base": "base", "adapter": "sft"}
     assert works_on(merge) == {"base": "base", "adapter": "train"}
-    assert works_on(export) == {"merged": "merge", "base": "base"}
+    assert works_on(export) == {"model": "base", "adapter": "train"}
     assert works_on(evaluate) == {
         "base": "base",
         "warm_start": "sft",
@@ -79,6 +82,12 @@ def test_each_stage_works_on_what_the_ones_before_it_kept(base):
         "exported": "export",
     }
     assert works_on(deploy) == {"model": "export"}
+
+
+def test_modelopt_is_given_the_merged_model(base):
+    pipeline = launch(base, export=Export(calibrator=ModelOpt()))
+    export = [do(pipeline) for _ in range(4)][-1]
+    assert works_on(export) == {"model": "merge", "base": "base"}
 
 
 def test_without_a_warm_start_training_comes_first(base):

@@ -183,3 +183,10 @@ def test_every_change_of_status_is_said(rung):
     services.finish(run.pk, 1, Status.DONE)
     assert statuses(run) == ["queued", "running", "done"]
     assert list(Event.objects.values_list("seq", flat=True)) == [1, 2, 3]
+
+
+def test_what_an_engine_cannot_do_is_refused_before_a_run_is_queued(db):
+    config = {"engine": {"kind": "tinker"}, "sampling": {"temperature": 0.7}}
+    with pytest.raises(UserError, match="which the engine tinker cannot"):
+        services.launch(make_user(), "train", config)
+    assert not Run.objects.exists()
