@@ -27,8 +27,9 @@ HEADLINES = "headlines"
 
 def visible_to(user: User) -> QuerySet[Artifact]:
     """Reports that jobs left, newest first; reviewers see them as engineers do."""
-    # A calibration's report is its judge's page.
-    reports = Artifact.objects.filter(kind=Artifact.Kind.REPORT).exclude(run__kind="calibrate")
+    # A calibration's report is its judge's page; a survival report is a tab of its run.
+    reports = Artifact.objects.filter(kind=Artifact.Kind.REPORT)
+    reports = reports.exclude(run__kind__in=("calibrate", "survival"))
     reports = reports.select_related("run__dataset")
     return reports if user.is_engineer or user.is_reviewer else reports.none()
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.evals import benchmarks, comparing, examples, judging, regressing, views
+from apps.evals import benchmarks, comparing, examples, judging, regressing, variants, views
 
 app_name = "evals"
 urlpatterns = [
@@ -11,6 +11,7 @@ urlpatterns = [
     path("evals/compare/", comparing.show, name="compare"),
     path("evals/compare/json/", comparing.as_json, name="compare_json"),
     path("evals/compare/regressions/", regressing.show_changes, name="changes"),
+    path("evals/variants/", variants.show, name="variants"),
     path("evals/benchmarks/", benchmarks.show, name="benchmarks"),
     path("evals/benchmarks/<slug:kind>/load/", benchmarks.load, name="load_benchmark"),
     path("evals/judges/", judging.list, name="judges"),

@@ -60,7 +60,7 @@ def _calculated(subject: SubjectForm, parts: dict[str, ConfigForm]) -> dict[str,
     try:
         found: Costs = costs(
             _config(chosen["model"]),
-            FORMATS[chosen["format"]](),
+            FORMATS[chosen["format"]](kind=chosen["format"]),
             machine=machine,
             workload=workload,
             packed=chosen["model"] == KIMI,

@@ -210,7 +210,7 @@ def whiskers(lines: Sequence[Line], name: str, text: Callable[[float], str]) -> 
     span = max(one["high"] for _, one in known) - least or 1.0
 
     def place(value: float) -> float:
-        return round(6 + 288 * (value - least) / span, 1)
+        return float(round(6 + 288 * (value - least) / span, 1))
 
     return [
         Whisker(

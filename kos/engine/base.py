@@ -178,7 +178,10 @@ class Engine(Protocol):
 
     capabilities: frozenset[Capability]
     chat: Chat
-    version: int
+
+    @property
+    def version(self) -> int:
+        """Optimiser steps taken."""
 
     def describe(self) -> str:
         """A sentence for the run's log: where it computes, and in what."""

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from kos.engine.server.futures import Answer, Failed, Futures
 from kos.engine.server.samplers import Question, Samplers
@@ -77,7 +78,8 @@ class Line:
     def _gather(self, first: Question) -> list[Question]:
         """``first`` and all that can be answered with it."""
         time.sleep(GATHER_SECONDS)
-        kin, others = [first], []
+        kin: list[Question] = [first]
+        others: list[Any] = []
         with self._changed:
             while self._waiting and len(kin) < MOST_TOGETHER:
                 work = self._waiting.popleft()

@@ -150,9 +150,8 @@ def logprobs(model: Any, tokens: Sequence[int]) -> list[float]:
     hidden_TC = model.get_decoder()(input_ids=ids_T[None, :-1], use_cache=False)[0][0]
     head = model.get_output_embeddings()
     parts: list[Tensor] = []
-    for hidden, targets in zip(
-        hidden_TC.split(HEAD_ROWS), ids_T[1:].split(HEAD_ROWS), strict=True
-    ):
+    pieces = (torch.split(each, HEAD_ROWS) for each in (hidden_TC, ids_T[1:]))
+    for hidden, targets in zip(*pieces, strict=True):
         logp_TV = head(hidden).float().log_softmax(-1)
         parts.append(logp_TV.gather(-1, targets[:, None])[:, 0])
     known: list[float] = torch.cat(parts).tolist()

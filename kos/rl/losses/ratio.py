@@ -69,7 +69,7 @@ class Clipped(Loss):
         low = math.log(self.clip_low) if self.clip_low else -math.inf
         return advantage < 0 and log_ratio < low
 
-    def wire(self) -> Wire:
+    def wire(self) -> Wire | None:
         """Tinker's ``ppo``, whose bounds are absolute, too."""
         bounds = {"clip_low_threshold": self.clip_low, "clip_high_threshold": self.clip_high}
         return Wire("ppo", bounds)
@@ -140,6 +140,6 @@ class Gspo(Clipped):
         """Not told from one token: the ratio is the sequence's."""
         return False
 
-    def wire(self) -> None:
+    def wire(self) -> Wire | None:
         """Services take another mask for it; it travels as weighted cross-entropy."""
-        return
+        return None

@@ -1,0 +1,1 @@
+"""Answers compared two by two: by the policy itself as critic, or by a judge elsewhere."""
