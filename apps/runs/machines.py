@@ -15,7 +15,7 @@ from apps.accounts.guards import PageRequest, engineer
 from apps.runs.forms import ConfigForm, config_form
 from apps.runs.models import Artifact
 from kos.errors import UserError
-from kos.weights.costs import Costs, Machine, Workload, costs
+from kos.weights.costs import Cost, Costs, Machine, Workload, costs
 from kos.weights.formats.base import FORMATS
 from kos.weights.shapes import KIMI_K25
 
@@ -67,12 +67,36 @@ def _calculated(subject: SubjectForm, parts: dict[str, ConfigForm]) -> dict[str,
         )
     except UserError as error:
         return {"problem": str(error)}
-    figures = {
+    sizes = {"before": found.preview.bytes_before, "after": found.preview.bytes_after}
+    sizes |= {"bf16": found.bf16_bytes, "cache": found.kv_bytes_per_token}
+    figures = {name: size(count) for name, count in sizes.items()}
+    figures |= {
         "total": billions(found.parameters.total),
         "active": billions(found.parameters.active),
     }
-    jobs = [(job, duration(job.seconds)) for job in found.jobs]
-    return {"found": found, "figures": figures, "jobs": jobs}
+    return {"found": found, "figures": figures, "jobs": [_line(job) for job in found.jobs]}
+
+
+def _line(job: Cost) -> dict[str, Any]:
+    """One job in words."""
+    return {
+        "name": job.job[:1].upper() + job.job[1:],
+        "memory": size(job.memory_bytes),
+        "disk": size(job.disk_bytes),
+        "gpu": size(job.gpu_bytes),
+        "time": duration(job.seconds),
+        "limit": job.limit,
+        "fits": job.fits,
+        "why": job.why,
+    }
+
+
+def size(count: float) -> str:
+    """Bytes in powers of ten, as disks and the fields of the form count them."""
+    for unit, power in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= power:
+            return f"{count / power:.4g} {unit}"
+    return f"{count:.0f} B" if count else "-"
 
 
 def billions(count: int) -> str:

@@ -206,8 +206,8 @@ def whiskers(lines: Sequence[Line], name: str, text: Callable[[float], str]) -> 
     known = [(label, one) for label, one in found if one]
     if not known:
         return []
-    least = min(0.0, *(one["low"] for _, one in known))
-    span = max(one["high"] for _, one in known) - least or 1.0
+    least: float = min(0.0, *(one["low"] for _, one in known))
+    span: float = max(one["high"] for _, one in known) - least or 1.0
 
     def place(value: float) -> float:
         return float(round(6 + 288 * (value - least) / span, 1))

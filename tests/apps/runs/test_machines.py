@@ -19,6 +19,7 @@ def test_kimi_k25_is_calculated_from_its_true_shapes(page):
     text = answer.content.decode()
     assert "1.026 T" in text
     assert "32.9" in text or "32.86" in text
+    assert "594.2 GB as it is, 2.053 TB in BF16" in text
     assert "not measured" in text
 
 

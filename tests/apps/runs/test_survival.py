@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from apps.runs import survival
 from apps.runs.models import Run
-from tests.factories import make_run
+from tests.factories import make_artifact, make_run
 
 WEIGHTS = {
     "num_tensors": 2,
@@ -92,6 +92,12 @@ def test_it_is_a_tab_of_an_export_too(engineer):
     link = reverse("runs:survival", args=[run.pk])
     assert link in engineer.get(reverse("runs:detail", args=[run.pk])).content.decode()
     assert "INT4_STOCHASTIC" in page(engineer, run)
+
+
+def test_the_report_among_the_models_leads_here(engineer, run):
+    artifact = make_artifact("report", run=run)
+    text = engineer.get(reverse("runs:model", args=[artifact.pk])).content.decode()
+    assert reverse("runs:survival", args=[run.pk]) in text
 
 
 def test_a_run_without_a_report_says_so(engineer):
