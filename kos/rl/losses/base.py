@@ -9,8 +9,11 @@ without loading it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
 
 from kos.registry import Choice, Registry
 from kos.rl.advantages import centre
@@ -70,6 +73,31 @@ class Loss(Choice):
         self(leaf_BT, old_logp_BT, advantage_BT, mask_BT).backward()  # type: ignore[no-untyped-call]
         gradient: Tensor = leaf_BT.grad
         return -gradient
+
+
+class Bounded(Loss):
+    """A loss with bounds on the importance ratio, absolute: 0.8 and 1.2, not 0.2."""
+
+    clip_low: float = Field(0.8, ge=0, le=1, description="Lowest importance ratio (absolute).")
+    clip_high: float = Field(1.2, ge=1, description="Highest importance ratio (absolute).")
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> Self:
+        if self.clip_low >= self.clip_high:
+            raise ValueError(
+                f"the lowest ratio {self.clip_low:g} must be below the highest {self.clip_high:g}"
+            )
+        return self
+
+    @property
+    def log_low(self) -> float:
+        """The lower bound of the log-ratio; minus infinity for none."""
+        return math.log(self.clip_low) if self.clip_low else -math.inf
+
+    @property
+    def log_high(self) -> float:
+        """The upper bound of the log-ratio."""
+        return math.log(self.clip_high)
 
 
 LOSSES: Registry[Loss] = Registry("loss")

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from kos.rl.losses.base import LOSSES, Loss, Wire
+from kos.rl.losses.base import LOSSES, Bounded, Wire
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @LOSSES.register
-class Cispo(Loss):
+class Cispo(Bounded):
     """CISPO: clip the importance weight, keep every token's gradient.
 
     Source: MiniMax-M1, arXiv:2506.13585, eq. 4 and 5. Kos-1 ran it with bounds 0 and 5.
     """
 
     kind: Literal["cispo"] = "cispo"
-    clip_low: float = Field(0.0, ge=0, description="Lowest importance ratio (absolute).")
-    clip_high: float = Field(5.0, gt=0, description="Highest importance ratio (absolute).")
+    clip_low: float = Field(0.0, ge=0, le=1, description="Lowest importance ratio (absolute).")
+    clip_high: float = Field(5.0, ge=1, description="Highest importance ratio (absolute).")
 
     def __call__(
         self, logp_BT: Tensor, old_logp_BT: Tensor, advantage_BT: Tensor, mask_BT: Tensor
@@ -32,8 +31,7 @@ class Cispo(Loss):
 
     def is_clipped(self, log_ratio: float, advantage: float) -> bool:
         """Whether the bounds hold the ratio."""
-        low = math.log(self.clip_low) if self.clip_low else -math.inf
-        return not low <= log_ratio <= math.log(self.clip_high)
+        return not self.log_low <= log_ratio <= self.log_high
 
     def wire(self) -> Wire:
         """Tinker's bounds are absolute, too."""

@@ -7,15 +7,15 @@ Shapes: ``B`` sequences, ``T`` tokens, ``G`` answers to one prompt.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from kos.rl.advantages import best, centre, centre_on_partition
 from kos.rl.losses.base import (
     LOSSES,
+    Bounded,
     Loss,
     Normalisation,
     Wire,
@@ -88,7 +88,7 @@ class SquaredMirrorDescent(Regularised):
 
 
 @LOSSES.register
-class TokenClip(Regularised):
+class TokenClip(Regularised, Bounded):
     """Kimi K2.5: ratios out of bounds have no gradient, whichever way the advantage points.
 
     L = -sum (clip(ratio, low, high) A - tau (log ratio)^2), over the mean token of the step.
@@ -101,14 +101,6 @@ class TokenClip(Regularised):
     clip_low: float = Field(0.5, ge=0, le=1, description="Lowest importance ratio (absolute).")
     clip_high: float = Field(2.0, ge=1, description="Highest importance ratio (absolute).")
 
-    @model_validator(mode="after")
-    def _leaves_room(self) -> Self:
-        if self.clip_low >= self.clip_high:
-            raise ValueError(
-                f"the lowest ratio {self.clip_low:g} must be below the highest {self.clip_high:g}"
-            )
-        return self
-
     def __call__(
         self, logp_BT: Tensor, old_logp_BT: Tensor, advantage_BT: Tensor, mask_BT: Tensor
     ) -> Tensor:
@@ -119,8 +111,7 @@ class TokenClip(Regularised):
 
     def is_clipped(self, log_ratio: float, advantage: float) -> bool:
         """Whether the policy gradient of the token is 0."""
-        low = math.log(self.clip_low) if self.clip_low else -math.inf
-        return not low <= log_ratio <= math.log(self.clip_high)
+        return not self.log_low <= log_ratio <= self.log_high
 
 
 @LOSSES.register

@@ -8,14 +8,13 @@ Shapes: ``B`` sequences, ``T`` tokens, ``G`` answers to one prompt.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from kos.rl.advantages import standardise
-from kos.rl.losses.base import LOSSES, Loss, Normalisation, Wire, sequence_mean
+from kos.rl.losses.base import LOSSES, Bounded, Loss, Normalisation, Wire, sequence_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,19 +39,8 @@ class ImportanceSampling(Loss):
         return Wire("importance_sampling", {})
 
 
-class Clipped(Loss):
+class Clipped(Bounded):
     """What PPO's family shares: the smaller of the plain and the clipped objective."""
-
-    clip_low: float = Field(0.8, ge=0, le=1, description="Lowest importance ratio (absolute).")
-    clip_high: float = Field(1.2, ge=1, description="Highest importance ratio (absolute).")
-
-    @model_validator(mode="after")
-    def _leaves_room(self) -> Self:
-        if self.clip_low >= self.clip_high:
-            raise ValueError(
-                f"the lowest ratio {self.clip_low:g} must be below the highest {self.clip_high:g}"
-            )
-        return self
 
     def __call__(
         self, logp_BT: Tensor, old_logp_BT: Tensor, advantage_BT: Tensor, mask_BT: Tensor
@@ -65,9 +53,8 @@ class Clipped(Loss):
     def is_clipped(self, log_ratio: float, advantage: float) -> bool:
         """Whether the clipped side is the smaller one, so that the token has no gradient."""
         if advantage > 0:
-            return log_ratio > math.log(self.clip_high)
-        low = math.log(self.clip_low) if self.clip_low else -math.inf
-        return advantage < 0 and log_ratio < low
+            return log_ratio > self.log_high
+        return advantage < 0 and log_ratio < self.log_low
 
     def wire(self) -> Wire | None:
         """Tinker's ``ppo``, whose bounds are absolute, too."""
