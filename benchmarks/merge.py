@@ -1,10 +1,16 @@
-"""Kos's merge against peft's ``merge_and_unload`` and ``save_pretrained``.
+"""Kos's merge against tinker-cookbook's own, on a checkpoint with Kimi K2.5's true matrix shapes.
 
-Makes a random Llama of SmolLM2-135M's shape and a LoRA on all its linear layers, merges it both
-ways in processes of their own, and prints wall time, CPU time, peak resident memory and the
-ratios. The results must agree within one BF16 step.
+In one run: the synthetic checkpoint (``k25_shaped``), the floor of copying its bytes,
+tinker-cookbook's ``build_hf_model`` with the default and a tuned allocator, and Kos merging into
+INT4 (what the cookbook does), into BF16 and straight into NVFP4. Each in a process of its own,
+imports counted; CPU is user + system of all its threads, memory its largest resident set. Beside
+it correctness: what both make of the packed nibbles, against compressed-tensors, and Kos's NVFP4
+bytes against ModelOpt's.
 
-    python -m benchmarks.merge [--layers 30] [--rank 16]
+    python -m benchmarks.merge [--layers 3] [--experts 40] [--rounds 1] [--folder F]
+
+The cookbook is installed from PyPI into an environment under the cache folder. 3 layers with 40
+experts are 3.8 GB and need 25 GB of disk; ``--layers 2 --experts 4`` runs in two minutes.
 """
 
 from __future__ import annotations
@@ -12,136 +18,182 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
+import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 
-import psutil
-
-
-def make(folder: Path, *, layers: int, rank: int) -> None:
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=49152,
-        hidden_size=576,
-        intermediate_size=1536,
-        num_hidden_layers=layers,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-        tie_word_embeddings=True,
-    )
-    model = LlamaForCausalLM(config).to(torch.bfloat16)
-    model.save_pretrained(folder / "base")
-    lora = get_peft_model(model, LoraConfig(r=rank, lora_alpha=rank, target_modules="all-linear"))
-    for name, value in lora.named_parameters():
-        if "lora_B" in name:
-            value.data.normal_(0, 1e-3)
-    lora.save_pretrained(folder / "adapter")
+COOKBOOK = "tinker-cookbook==0.5.8"
+TUNED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
+COOK = (
+    "import sys; from tinker_cookbook.weights import build_hf_model as b; "
+    "b(base_model=sys.argv[1], adapter_path=sys.argv[2], output_path=sys.argv[3])"
+)
 
 
-def with_kos(folder: Path) -> None:
+@dataclass(frozen=True)
+class Cost:
+    """What one process took."""
+
+    wall_s: float
+    user_s: float
+    system_s: float
+    peak_gb: float
+    written_gb: float
+
+    @property
+    def cpu_s(self) -> float:
+        return self.user_s + self.system_s
+
+
+def run(command: Sequence[str], out: Path, environment: dict[str, str] | None = None) -> Cost:
+    """Run to the end and count; this process stays small, since a child's peak begins at ours."""
+    shutil.rmtree(out, ignore_errors=True)
+    began = time.monotonic()
+    # Compiled Python is kept, or every process would compile its libraries anew.
+    told = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(environment or {})}
+    with subprocess.Popen(command, env=told) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command[:4])} ended with {process.returncode}")
+    wall = time.monotonic() - began
+    written = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    return Cost(wall, used.ru_utime, used.ru_stime, used.ru_maxrss / 1e6, written / 1e9)
+
+
+def cookbook() -> str:
+    """The Python of an environment with tinker-cookbook, made once."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    python = home / "kos" / "benchmarks" / COOKBOOK.replace("==", "-") / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
+        wanted = (COOKBOOK, f"torch=={version('torch').split('+')[0]}")
+        subprocess.run([python, "-m", "pip", "install", "-q", *wanted], check=True)
+    return str(python)
+
+
+def ways(folder: Path, python: str) -> dict[str, tuple[list[str], dict[str, str]]]:
+    base, adapter = folder / "base", folder / "adapter"
+    ours = [sys.executable, "-m", "benchmarks.merge", "--folder", str(folder), "--way"]
+    cook = [python, "-c", COOK, str(base), str(adapter)]
+    one = {"OMP_NUM_THREADS": "1"}
+    return {
+        "copy": (["cp", "-r", str(base), str(folder / "copy")], {}),
+        "cookbook": ([*cook, str(folder / "cookbook")], {}),
+        "cookbook tuned": ([*cook, str(folder / "cookbook tuned")], TUNED),
+        "kos int4": ([*ours, "int4"], one),
+        "kos bf16": ([*ours, "bf16"], one),
+        "kos nvfp4": ([*ours, "nvfp4"], one),
+    }
+
+
+def merge_with_kos(folder: Path, into: str) -> None:
     from kos.config import Merge
     from kos.events import LocalJob
     from kos.weights.merge import merge
 
     inputs = {"base": folder / "base", "adapter": folder / "adapter"}
-    merge(Merge(), LocalJob(folder / "kos", inputs))
+    merge(Merge(into=into, shard_gb=1.0), LocalJob(folder / f"kos {into}", inputs))  # type: ignore[arg-type]
 
 
-def with_peft(folder: Path) -> None:
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
+def encode_with_kos(folder: Path) -> None:
+    """Routed experts to NVFP4, everything else merged to BF16, in one pass over the base."""
+    from benchmarks.merge_nvfp4 import encode
 
-    model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32)
-    merged = PeftModel.from_pretrained(model, folder / "adapter").merge_and_unload()
-    merged.to(torch.bfloat16).save_pretrained(folder / "peft" / "merged")
+    encode(folder / "base", folder / "adapter", folder / "kos nvfp4")
 
 
-WAYS = {"kos": with_kos, "peft": with_peft}
-
-
-def measure(way: str, folder: Path) -> dict[str, float]:
-    """Run one way in a fresh process; imports are not counted in its wall time."""
-    command = [sys.executable, "-m", "benchmarks.merge", "--way", way, "--folder", str(folder)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found: dict[str, float] = json.loads(out.splitlines()[-1])
+def measure(folder: Path, rounds: int) -> dict[str, list[Cost]]:
+    """All ways in turn, ``rounds`` times, after uncounted runs in which both compile."""
+    found: dict[str, list[Cost]] = {}
+    python = cookbook()
+    chosen = ways(folder, python)
+    run([python, "-c", "import tinker_cookbook.weights"], folder / "none")
+    first = run(chosen["kos int4"][0], folder / "kos int4", chosen["kos int4"][1])
+    print(f"first run, with whatever numba has to compile: {json.dumps(asdict(first))}")
+    for _ in range(rounds):
+        for way, (command, environment) in chosen.items():
+            cost = run(command, folder / way, environment)
+            found.setdefault(way, []).append(cost)
+            print(f"{way:15s} {json.dumps(asdict(cost))}", flush=True)
+            if way in ("copy", "kos bf16"):
+                shutil.rmtree(folder / way)
     return found
 
 
-class Memory(threading.Thread):
-    """Samples this process's resident memory: ``ru_maxrss`` would count its parent's as well."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.begin = self.peak = psutil.Process().memory_info().rss
-        self.ended = threading.Event()
-
-    def run(self) -> None:
-        while not self.ended.wait(0.01):
-            self.peak = max(self.peak, psutil.Process().memory_info().rss)
+def middle(costs: list[Cost]) -> Cost:
+    """The medians of each number."""
+    return Cost(
+        *(median(values) for values in zip(*(asdict(c).values() for c in costs), strict=True))
+    )
 
 
-def run_way(way: str, folder: Path) -> None:
-    import peft  # noqa: F401  imported for either way, so that neither pays for it
-    import torch
-    import transformers  # noqa: F401
-
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    memory = Memory()
-    wall, cpu = time.monotonic(), time.process_time()
-    memory.start()
-    WAYS[way](folder)
-    memory.ended.set()
-    memory.join()
-    found = {
-        "wall_s": time.monotonic() - wall,
-        "cpu_s": time.process_time() - cpu,
-        "peak_mb": memory.peak / 1e6,
-        "grown_mb": (memory.peak - memory.begin) / 1e6,
-    }
-    print(json.dumps(found))
-
-
-def farthest(folder: Path) -> float:
-    """Largest relative difference between the two results."""
-    from kos.weights.shards import Index
-
-    ours, theirs = Index(folder / "kos" / "merged"), Index(folder / "peft" / "merged")
-    assert set(ours) == set(theirs)
-    worst = 0.0
-    for name in ours:
-        a, b = ours[name].read().float(), theirs[name].read().float()
-        worst = max(worst, float(((a - b).abs() / b.abs().clamp_min(1e-6)).max()))
-    return worst
+def report(found: dict[str, list[Cost]]) -> str:
+    """The table, as Markdown; ratios are the cookbook's number over ours."""
+    costs = {way: middle(many) for way, many in found.items()}
+    lines = [
+        "| | wall s | CPU s (user + system) | peak GB | written GB |",
+        "|---|---|---|---|---|",
+    ]
+    for way, cost in costs.items():
+        lines.append(
+            f"| {way} | {cost.wall_s:.1f} | {cost.cpu_s:.1f} ({cost.user_s:.1f} + "
+            f"{cost.system_s:.1f}) | {cost.peak_gb:.2f} | {cost.written_gb:.2f} |"
+        )
+    lines += ["", "| cookbook / Kos | CPU | wall | peak |", "|---|---|---|---|"]
+    for theirs in ("cookbook", "cookbook tuned"):
+        for ours in ("kos int4", "kos bf16", "kos nvfp4"):
+            a, b = costs[theirs], costs[ours]
+            lines.append(
+                f"| {theirs} / {ours} | {a.cpu_s / b.cpu_s:.1f}x | {a.wall_s / b.wall_s:.1f}x "
+                f"| {a.peak_gb / b.peak_gb:.1f}x |"
+            )
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--layers", type=int, default=30)
-    parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--way", choices=WAYS)
-    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--layers", type=int, default=3, help="the first is dense")
+    parser.add_argument("--experts", type=int, default=40)
+    parser.add_argument("--vocab", type=int, default=8192)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="where there is room; deleted afterwards")
+    parser.add_argument("--way", choices=("make", "int4", "bf16", "nvfp4", "check"))
     told = parser.parse_args()
-    if told.way:
-        run_way(told.way, told.folder)
-        return
-    with tempfile.TemporaryDirectory() as name:
+    if told.way == "make":
+        from benchmarks.k25_shaped import write
+
+        write(told.folder, layers=told.layers, experts=told.experts, vocab=told.vocab)
+    elif told.way == "check":
+        from benchmarks.merge_check import check
+
+        print(check(told.folder))
+    elif told.way == "nvfp4":
+        encode_with_kos(told.folder)
+    elif told.way:
+        merge_with_kos(told.folder, told.way)
+    else:
+        whole(told)
+
+
+def whole(told: argparse.Namespace) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with tempfile.TemporaryDirectory(dir=told.folder) as name:
         folder = Path(name)
-        make(folder, layers=told.layers, rank=told.rank)
-        found = {way: measure(way, folder) for way in WAYS}
-        for way, numbers in found.items():
-            print(f"{way:5s}", *(f"{key} {value:8.2f}" for key, value in numbers.items()))
-        ratios = {key: found["peft"][key] / found["kos"][key] for key in found["kos"]}
-        print("peft / kos", *(f"{key} {value:.2f}x" for key, value in ratios.items()))
-        print(f"largest relative difference {farthest(folder):.2e} (one BF16 step is 7.8e-03)")
+        again = [sys.executable, "-m", "benchmarks.merge", "--folder", name]
+        sizes = [f"--{key}={getattr(told, key)}" for key in ("layers", "experts", "vocab")]
+        subprocess.run([*again, *sizes, "--way", "make"], check=True)
+        found = measure(folder, told.rounds)
+        print(report(found))
+        subprocess.run([*again, "--way", "check"], check=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from django.db import transaction
 from apps.accounts.models import User
 from apps.deployments import memo
 from apps.deployments.models import Alias, Change, Deployment
+from apps.runs import gates
 from kos.config import NAME
 from kos.errors import UserError
 
@@ -96,12 +97,13 @@ def ready_aliases() -> list[Alias]:
 def promote(name: str, deployment: Deployment, *, by: User | None, reason: str) -> Alias:
     """Let ``name`` lead to ``deployment`` from now on; makes the alias when it is new.
 
-    A canary that is promoted, or that belonged to the former deployment, ends.
+    Raises UserError for an export that failed its gate, unless ``reason`` says why. A canary that is promoted, or that belonged to the former deployment, ends.
     """
     if not re.match(NAME, name):
         raise UserError(f"{name!r} is no alias: use small letters, digits and hyphens, up to 40.")
     if not deployment.is_ready:
         raise UserError(f"{deployment.name} is {deployment.state}; promote one that is ready.")
+    gates.require(deployment.artifact, reason)
     alias = Alias.objects.select_for_update(of=("self",)).filter(name=name).first()
     if alias is None:
         alias = Alias.objects.create(name=name, deployment=deployment)
@@ -145,6 +147,8 @@ def share(
     """Let ``canary`` answer ``percent`` of the callers; None ends the trial."""
     if canary is not None and not canary.is_ready:
         raise UserError(f"{canary.name} is {canary.state}; a canary has to be ready.")
+    if canary is not None:
+        gates.require(canary.artifact, reason)
     if canary is not None and canary.pk == alias.deployment_id:
         raise UserError(f"{alias.name} already leads to {canary.name}; choose another canary.")
     if not 0 <= percent <= 100:

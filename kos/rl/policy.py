@@ -15,7 +15,10 @@ class Policy(Protocol):
     """Draws answers and knows which policy they are from. An ``Engine`` is one."""
 
     chat: Chat
-    version: int
+
+    @property
+    def version(self) -> int:
+        """Optimiser steps taken."""
 
     def sample(
         self,

@@ -56,7 +56,9 @@ class ServerEndedError(UserError):
 class Served:
     """What one process serves: ``model`` as ``name``, or ``adapter`` over it as ``name``.
 
-    ``precision`` is vLLM's dtype: auto, bfloat16 or float32.
+    ``precision`` is vLLM's dtype: auto, bfloat16 or float32. A hot server takes other adapters
+    while it runs, and its log-probabilities are those at the sampling temperature. ``options``
+    are passed on as they are.
     """
 
     model: Path
@@ -64,6 +66,8 @@ class Served:
     max_context: int
     adapter: Path | None = None
     precision: str = "auto"
+    is_hot: bool = False
+    options: tuple[str, ...] = ()
 
     @property
     def base_name(self) -> str:
@@ -102,7 +106,19 @@ def command(program: Path, served: Served, *, path: Path) -> list[str]:
             "--max-loras=1",
             f"--max-lora-rank={lora_rank(served.adapter)}",
         ]
-    return line
+    if served.is_hot:
+        # Room for the new adapter while the old one is still there.
+        line += ["--max-cpu-loras=2", "--logprobs-mode=processed_logprobs"]
+    return [*line, *served.options]
+
+
+def environment(served: Served) -> dict[str, str]:
+    """What vLLM is told by its environment."""
+    env = {"VLLM_CPU_KVCACHE_SPACE": CPU_CACHE_GB} | os.environ | {"VLLM_NO_USAGE_STATS": "1"}
+    if served.is_hot:
+        # The second one opens /reset_prefix_cache; the socket is ours alone.
+        env |= {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", "VLLM_SERVER_DEV_MODE": "1"}
+    return env
 
 
 def _called(program: Path) -> list[str]:
@@ -178,9 +194,7 @@ def serve(program: Path, served: Served, *, path: Path, log: Path) -> Iterator[V
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env={"VLLM_CPU_KVCACHE_SPACE": CPU_CACHE_GB}
-            | os.environ
-            | {"VLLM_NO_USAGE_STATS": "1"},
+            env=environment(served),
             preexec_fn=_die_with_parent,
         )
     server = VllmServer(process, log)

@@ -1,177 +1,214 @@
-"""Quantise a merged model with nvidia-modelopt, calibrated on the dataset's training prompts.
+"""Quantise a model, with an adapter folded in on the way, for serving.
 
-Four stages, each kept once it is done: the export itself, its check, its BF16 twin, and how much
-of the adapter survived. A job that is taken up again goes on at the first stage missing.
+Stages, each kept once it is done: calibration, the weights (shard by shard), the twin, and the
+checks that the summary shows: how much of the adapter survived, and a few tokens as a proof. A
+job that is taken up again goes on at the first stage, layer or shard that is missing.
 """
 
 from __future__ import annotations
 
 import shutil
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoModelForCausalLM
-
 from kos.config import Export
-from kos.engine.models import Chat
 from kos.errors import UserError
 from kos.events import Job, Note, Progress, Saved
-from kos.weights import calibration, nvfp4, shards, survival, twin
+from kos.weights import checks, plan_export, shards, smoke, stream, twin
+from kos.weights.activations import Calibration
+from kos.weights.calibrate import calibrate
 from kos.weights.folders import TWIN
-from kos.weights.quantised import Inventory, Nvfp4Folder
-from kos.weights.text import Checkpoint
+from kos.weights.formats.base import ExportFormat
+from kos.weights.formats.nvfp4 import UNIT_SCALE_COST, Nvfp4Layout
+from kos.weights.lora import Adapter
+from kos.weights.plan import plan_updates
+from kos.weights.quantised import Exported, QuantisedFolder
+from kos.weights.source import Source
+from kos.weights.stream import Work
+from kos.weights.survival.gate import gate
+from kos.weights.text import Checkpoint, kind_of
 
 FOLDER = "quantised"
-SAMPLED = 8
+CALIBRATION = "calibration"
+SURVIVAL, SMOKE = "survival.json", "smoke.json"
 
 
 def export(config: Export, job: Job) -> None:
     """Write ``quantised/`` with ``twin/`` inside it and tell what fell where.
 
-    Raises ``UserError`` when the model is quantised already, when no pattern matches, or when
-    the result could not be served soundly.
+    Raises ``UserError`` when no pattern matches, when calibration is needed and there is no text
+    for it, or when the result could not be served soundly.
     """
-    merged = Checkpoint(job.inputs["merged"])
-    if merged.num_packed or merged.dropped:
-        raise UserError(
-            f"{merged.folder.name} is no plain BF16 text model; run Merge on it first, without "
-            "an adapter if there is none"
-        )
+    source = _source(config, job)
+    work = _work(config, job, source)
     folder = job.folder / FOLDER
     if not folder.exists():
-        _quantise(config, job, merged, folder.with_name(f"{FOLDER}.part")).rename(folder)
-    exported = Nvfp4Folder(folder)
-    inventory = exported.check(merged)
-    identical, checked = _compare(exported, merged)
-    if identical < checked:
-        text = f"{checked - identical} of {checked} weights differ from the reference rounding"
+        _write(job, work, folder)
+    exported = _open(folder, config.format)
+    inventory = exported.check(source.model)
+    checked = checks.identical(exported, source)
+    if checked and checked["num_identical"] < checked["num_checked"]:
+        wrong = checked["num_checked"] - checked["num_identical"]
+        text = f"{wrong} of {checked['num_checked']} weights differ from the reference rounding"
         job.emit(Note(text, level="warning"))
-    _write_twin(job, folder)
-    kept = _survival(job, exported, merged)
-    report = shards.read_json(folder / "calibration.json")
-    counts = {"num_checked": checked, "num_identical": identical}
-    summary = _summary(merged, inventory) | counts | {"calibration": report, "survival": kept}
+    if not config.format.is_plain:
+        _write_twin(job, exported)
+    kept = _survival(job, work, exported)
+    summary = {
+        **inventory.show(),
+        **_sizes(work, folder, inventory.size_bytes),
+        **checked,
+        "calibration": work.calibration.show() if work.calibration else {},
+        "survival": kept,
+        **({"gate": gate(kept).to_json()} if kept else {}),
+        "smoke": _smoke(config, job, folder),
+    }
     job.emit(Saved("quantised", FOLDER, summary))
 
 
-def _quantise(config: Export, job: Job, merged: Checkpoint, part: Path) -> Path:
-    """Load, calibrate and write the export to ``part``; return it."""
-    # Heavy (5 s) and it prints: only a job that quantises pays for it.
-    import modelopt.torch.quantization as mtq
-    from modelopt.torch.export import export_hf_checkpoint
+def _open(folder: Path, format: ExportFormat) -> Exported:
+    if format.container == "safetensors":
+        return QuantisedFolder(folder)
+    # A package of its own, which only this container needs.
+    from kos.weights.gguf_out import GgufFolder
 
-    began = time.monotonic()
-    shutil.rmtree(part, ignore_errors=True)
-    job.emit(Progress("load", 0, 1, "models"))
-    rows = _rows(config, job, Chat.load(merged.folder))
-    model = _load(merged.folder)
-    job.emit(Progress("load", 1, 1, "models"))
-    meter = _Samples(job, len(rows))
-    loop = calibration.forward_loop(
-        list(calibration.batches(rows, config.format.calibration_batch)), meter.add
-    )
-    mtq.quantize(model, config.format.quant_config(_dense_layers(merged.config)), loop)
-    job.emit(Progress("export", 0, 1, "models"))
-    with torch.inference_mode():
-        export_hf_checkpoint(model, dtype=torch.bfloat16, export_dir=part)
-    _restore(merged, part)
-    num_tokens = sum(len(row) for row in rows)
-    seconds = round(time.monotonic() - began, 1)
-    said = {"num_samples": len(rows), "num_tokens": num_tokens, "seconds": seconds}
-    shards.write_json(part / "calibration.json", said)
-    job.emit(Progress("export", 1, 1, "models"))
-    return part
+    return GgufFolder(folder)
 
 
-def _load(folder: Path) -> Any:
-    """The model in BF16, in which ModelOpt writes what it does not quantise."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
-    return model.eval().to(device)
+def _source(config: Export, job: Job) -> Source:
+    """The model, with every weight the adapter changes; refuses an adapter that does not fit."""
+    model = Checkpoint(job.inputs["model"])
+    if "adapter" not in job.inputs:
+        return Source(model)
+    updates = plan_updates(model, Adapter(job.inputs["adapter"]))
+    kinds = ", ".join(sorted({kind_of(name) for name in updates}))
+    job.emit(Note(f"the adapter changes {len(updates)} of {len(model)} weights ({kinds})"))
+    return Source(model, updates) if config.format.folds_adapter else Source(model)
 
 
-def _rows(config: Export, job: Job, chat: Chat) -> list[list[int]]:
-    prompts = calibration.read_prompts(
-        job.inputs["dataset"], samples=config.format.calibration_samples, seed=job.seed
-    )
-    return calibration.encode(
-        chat,
-        prompts,
-        system_prompt=config.system_prompt,
-        max_length=config.format.calibration_length,
-    )
+def _work(config: Export, job: Job, source: Source) -> Work:
+    """What becomes of each weight, calibrated where the format asks for it."""
+    placed = plan_export.place(source.tensors(), source.model.config, config.format)
+    if not any(one.is_quantised for one in placed) and not config.format.is_plain:
+        refused = sorted({one.why for one in placed if one.why.startswith(("its", "the base"))})
+        raise UserError(
+            "nothing would be quantised: "
+            + (f"{refused[0]}; choose another format" if refused else "no name fits the patterns")
+        )
+    found = None
+    if config.format.needs != "nothing":
+        found = _calibration(config, job, source, placed)
+    elif isinstance(config.format, Nvfp4Layout) and config.format.activations == "unit":
+        job.emit(Note(UNIT_SCALE_COST, level="warning"))
+    return Work(source, config.format, placed, found, job.seed, config.shard_gb * 1e9)
 
 
-class _Samples:
-    """Counts calibrated samples and tells the job."""
-
-    def __init__(self, job: Job, total: int) -> None:
-        self.job, self.total, self.done = job, total, 0
-        job.emit(Progress("calibrate", 0, total, "samples"))
-
-    def add(self, count: int) -> None:
-        """Count; raises ``CancelledError`` through ``job.emit`` when the run is to stop."""
-        self.done += count
-        self.job.emit(Progress("calibrate", self.done, self.total, "samples"))
-
-
-def _dense_layers(config: dict[str, Any]) -> int:
-    """How many first layers of a mixture of experts have none; 0 for a dense model."""
-    return int(config.get("first_k_dense_replace") or 0) if config.get("n_routed_experts") else 0
-
-
-def _restore(merged: Checkpoint, part: Path) -> None:
-    """The source's own config and tokenizer: transformers rewrites both with losses."""
-    written = shards.read_json(part / "config.json")["quantization_config"]
-    config = {**merged.config, "quantization_config": written}
-    shards.write_json(part / "config.json", config)
-    shards.copy_companions(merged.folder, part)
-
-
-def _compare(exported: Nvfp4Folder, merged: Checkpoint) -> tuple[int, int]:
-    """Of a few weights, how many have the codes and scales our own rounding gives."""
-    names = list(exported.weights)[:: max(1, len(exported.weights) // SAMPLED)]
-    identical = 0
-    for name in names:
-        stored = exported.read(name)
-        ours = nvfp4.quantise(merged[name].read(), stored.scale_2)
-        pairs = ((ours.codes, stored.codes), (ours.scale, stored.scale))
-        identical += all(torch.equal(a.view(torch.uint8), b.view(torch.uint8)) for a, b in pairs)
-    return identical, len(names)
+def _calibration(
+    config: Export, job: Job, source: Source, placed: list[plan_export.Placement]
+) -> Calibration:
+    """An earlier export's, this job's own, or a new one."""
+    folder = job.folder / CALIBRATION
+    if "calibration" in job.inputs:
+        found = Calibration.load(job.inputs["calibration"])
+    elif folder.exists():
+        found = Calibration.load(folder)
+    else:
+        found = calibrate(config, job, source, placed, folder)
+        job.emit(Saved("calibration", CALIBRATION, found.show()))
+    if config.format.needs == "moments" and not found.has_moments:
+        raise UserError(
+            "this calibration has no second moments, which the format rounds by: calibrate anew"
+        )
+    missing = [
+        one.tensor.name for one in placed if one.is_quantised and found.of(one.tensor.name) is None
+    ]
+    if missing:
+        raise UserError(
+            f"the calibration knows nothing of {missing[0]} and {len(missing) - 1} others: it is "
+            "of another model; calibrate anew"
+        )
+    return found
 
 
-def _write_twin(job: Job, folder: Path) -> None:
+def _write(job: Job, work: Work, folder: Path) -> None:
+    """All shards into a folder that gets its name when it is whole."""
+    part = folder.with_name(f"{FOLDER}.part")
+    on_bytes = _progress(job, "export", "bytes")
+    if work.format.container == "gguf":
+        from kos.weights import gguf_out
+
+        told = gguf_out.write(work, part, on_bytes)
+    else:
+        told = stream.write(work, part, job.folder / "checkpoint" / "export.json", on_bytes)
+    if "adapter" in job.inputs and not work.format.folds_adapter:
+        shutil.copytree(job.inputs["adapter"], part / "adapter", dirs_exist_ok=True)
+    shards.write_json(part / "speed.json", told)
+    speed = f"read {told['read_bytes'] / 1e9:.2f} GB at {told['mb_per_second']:.0f} MB/s"
+    job.emit(Note(f"wrote {told['num_shards']} files: {speed}"))
+    part.rename(folder)
+
+
+def _progress(job: Job, stage: str, unit: str) -> Callable[[int, int], None]:
+    return lambda done, total: job.emit(Progress(stage, done, total, unit))
+
+
+def _write_twin(job: Job, exported: Exported) -> None:
+    folder = exported.folder
     if (folder / TWIN).exists():
         return
     part = folder / f"{TWIN}.part"
     shutil.rmtree(part, ignore_errors=True)
-    twin.write(folder, part, lambda done, total: job.emit(Progress("twin", done, total, "bytes")))
+    twin.write(exported, part, _progress(job, "twin", "bytes"))
     part.rename(folder / TWIN)
 
 
-def _survival(job: Job, exported: Nvfp4Folder, merged: Checkpoint) -> dict[str, Any]:
-    """Nothing without the optional base: the change cannot be told from the weights."""
-    if "base" not in job.inputs:
-        return {}
-    kept = survival.measure(
-        exported,
-        merged,
-        Checkpoint(job.inputs["base"]),
-        lambda done, total: job.emit(Progress("survival", done, total, "weights")),
-    )
-    shards.write_json(exported.folder / "survival.json", kept)
-    return kept
-
-
-def _summary(merged: Checkpoint, inventory: Inventory) -> dict[str, Any]:
-    before = sum(weight.stored_bytes for weight in merged.values())
+def _sizes(work: Work, folder: Path, size_bytes: int) -> dict[str, Any]:
+    """Sizes against what is read, and in BF16; how fast it went; where every sort fell."""
+    plan = plan_export.summarise(work.placed)
+    name = work.format.label().split(":")[0]
     return {
-        **inventory.show(),
-        "format": "NVFP4",
+        "format": name,
         "kv_cache": "not quantised",
-        "size_before_bytes": before,
-        "ratio": round(before / inventory.size_bytes, 3),
-        "twin": TWIN,
+        "size_before_bytes": work.total_bytes,
+        "size_bf16_bytes": plan.bytes_bf16,
+        "ratio": round(plan.bytes_bf16 / max(1, size_bytes), 3),
+        "plan": plan.show()["rows"],
+        "speed": shards.read_json(folder / "speed.json"),
+        **({} if work.format.is_plain else {"twin": TWIN}),
     }
+
+
+def _survival(job: Job, work: Work, exported: Exported) -> dict[str, Any]:
+    """Nothing without an adapter or a base: the change cannot be told from the weights."""
+    path = exported.folder / SURVIVAL
+    if not path.exists():
+        base = Checkpoint(job.inputs["base"]) if "base" in job.inputs else None
+        if not work.source.updates and base is None:
+            return {}
+        change = checks.Change(
+            work.source, None if work.source.updates else base, work.calibration, job.seed
+        )
+        found = checks.survival(exported, change, _progress(job, "survival", "weights"))
+        shards.write_json(path, found)
+    said = shards.read_json(path)
+    return {key: said[key] for key in ("all", "kinds") if key in said}
+
+
+def _smoke(config: Export, job: Job, folder: Path) -> dict[str, Any]:
+    """A few tokens by the twin, and by vLLM where it has kernels here."""
+    path = folder / SMOKE
+    if not config.smoke_tokens:
+        return {}
+    if not path.exists():
+        plain = folder if config.format.is_plain else folder / TWIN
+        said: dict[str, Any] = {"transformers": smoke.by_twin(plain, tokens=config.smoke_tokens)}
+        is_moe = bool(shards.read_json(folder / "config.json").get("n_routed_experts"))
+        if smoke.can_vllm(config.format, is_moe=is_moe):
+            job.emit(Note("starting vLLM on the export"))
+            said["vllm"] = smoke.by_vllm(folder, job.folder / "smoke", tokens=config.smoke_tokens)
+            if "error" in said["vllm"]:
+                job.emit(Note(f"vLLM: {said['vllm']['error']}", level="warning"))
+        shards.write_json(path, said)
+        job.emit(Progress("smoke", 1, 1, "answers"))
+    return shards.read_json(path)

@@ -5,7 +5,8 @@ A weight W of shape (R, C) is stored as three tensors:
 - ``weight_packed`` int32 (R, ceil(C/8)): element j of a row is nibble j % 8 of word j // 8, the
   least significant nibble first. The nibble is offset binary, q + 8, with q in [-8, 7]. A row is
   padded at its end with zero nibbles.
-- ``weight_scale`` bfloat16 (R, C/32): W = q * scale, one scale for 32 consecutive columns.
+- ``weight_scale`` bfloat16 (R, ceil(C/32)): W = q * scale, one scale for 32 consecutive columns;
+  the last group may be shorter.
 - ``weight_shape`` int32 (2,): (R, C), which tells the padding.
 
 Read as two's complement the same bytes give weights that anti-correlate with the true ones.
@@ -48,25 +49,26 @@ def unpack(packed_RW: Tensor, columns: int) -> Tensor:
     return nibbles[:, :columns].to(torch.int8) - OFFSET
 
 
-def dequantise(packed_RW: Tensor, scale_RG: Tensor, columns: int) -> Tensor:
-    """Packed codes and scales to float32 (R, columns)."""
+def dequantise(packed_RW: Tensor, scale_RG: Tensor, columns: int, *, group: int = GROUP) -> Tensor:
+    """Packed codes and scales to float32 (R, columns); ``group`` columns share a scale."""
     q_RC = unpack(packed_RW, columns)
-    return (q_RC.view(q_RC.shape[0], -1, GROUP) * scale_RG.float().unsqueeze(-1)).flatten(1)
+    if columns % group:
+        steps = scale_RG.float().repeat_interleave(group, 1)[:, :columns]
+        return q_RC * steps
+    return (q_RC.view(q_RC.shape[0], -1, group) * scale_RG.float().unsqueeze(-1)).flatten(1)
 
 
 def quantise(weight_RC: Tensor) -> tuple[Tensor, Tensor]:
-    """Float (R, C), C a multiple of 32, to (weight_packed, weight_scale) by Kimi's rule.
+    """Float (R, C) to (weight_packed, weight_scale) by Kimi's rule.
 
     scale = bf16(amax / 7) and codes clamped to [-7, 7], so every group reaches 7 and a weight
     that came from this grid maps to itself bit for bit. An all-zero group gets scale 1.
     Source: SkyRL fake_int4_qat.py, bit-exact against Kimi-K2.6.
     """
-    if weight_RC.shape[-1] % GROUP:
-        raise UserError(
-            f"INT4 needs columns in groups of {GROUP}; {tuple(weight_RC.shape)} is not"
-        )
-    groups = weight_RC.float().view(weight_RC.shape[0], -1, GROUP)
+    rows, columns = weight_RC.shape
+    padded = torch.nn.functional.pad(weight_RC.float(), (0, -columns % GROUP))
+    groups = padded.view(rows, -1, GROUP)
     scale_RG = (groups.abs().amax(-1) / 7).to(torch.bfloat16)
     scale_RG[scale_RG == 0] = 1
     q = (groups / scale_RG.float().unsqueeze(-1)).round_().clamp_(-7, 7)
-    return pack(q.flatten(1).to(torch.int8)), scale_RG
+    return pack(q.flatten(1)[:, :columns].to(torch.int8)), scale_RG

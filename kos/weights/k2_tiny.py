@@ -19,8 +19,8 @@ from transformers import PreTrainedTokenizerFast
 
 from kos.chat.template import SYSTEM_PROMPT
 from kos.weights import int4
+from kos.weights.names import PREFIX
 from kos.weights.shards import Spec, shard_name, write_index, write_json, write_shard
-from kos.weights.text import PREFIX
 
 VOCAB, HIDDEN, LAYERS, HEADS = 512, 128, 4, 4
 Q_LORA, KV_LORA, NOPE, ROPE, VALUE = 64, 32, 24, 8, 16

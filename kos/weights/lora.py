@@ -1,86 +1,54 @@
-"""A peft LoRA adapter on disk, and which weight each of its tensors changes.
+"""A LoRA adapter on disk, and which weight each of its tensors changes.
 
 W' = W + scale * B @ A with A (r, C) and B (R, r). Folder: ``adapter_config.json`` and
 ``adapter_model.safetensors`` with keys ``base_model.model.<module>.lora_A.weight``.
 
-Three forms meet in ``Adapter.plan``:
+Four forms meet in ``Adapter.plan``:
 
 - a linear module by name, experts of per-expert checkpoints included;
 - ``lora_embedding_A/B`` of an embedding, whose update is (B @ A) transposed;
-- fused experts (peft's ``target_parameters``): ``lora_A`` (E*r, C) stacks the experts, ``lora_B``
-  (R, r*E) has the expert as its fastest index, and ``gate_up_proj`` holds gate above up.
+- fused experts as peft writes them (``target_parameters``): ``lora_A`` (E*r, C) stacks the
+  experts, ``lora_B`` (R, r*E) has the expert as its fastest index, ``gate_up_proj`` holds gate
+  above up;
+- experts as Tinker writes them, three-dimensional and with one outer side shared by all: w1 and
+  w3 ``lora_A`` (1, r, C) and ``lora_B`` (E, R, r), w2 ``lora_A`` (E, r, C), ``lora_B`` (1, R, r).
 
-Source: peft 0.21, tuners/lora/layer.py (ParamWrapper.get_delta_weight).
+Values are read a factor at a time: an adapter on the experts of Kimi K2.5 has 6.5e9 of them.
+
+Source: peft 0.21, tuners/lora/layer.py (ParamWrapper.get_delta_weight); tinker-cookbook 0.5.8,
+weights/_merge_utils.py (plan_expert_ops).
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import sqrt
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import Any, Literal
 
 from kos.errors import UserError
-from kos.weights.shards import Entry, read_header, read_json
+from kos.weights import names
+from kos.weights.entries import Entry, read_header, read_json
+from kos.weights.names import Run, View
+from kos.weights.updates import Piece, Product, Reader, Update, whole
+
+__all__ = ["Adapter", "Update"]
 
 KEY = re.compile(r"^(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])(\.weight)?$")
-PREFIXES = ("base_model.model.", "language_model.")
+PREFIXES = ("base_model.model.", names.PREFIX)
 TIED = ("lm_head", "model.embed_tokens")
 # What the adapter may not use, and its harmless value.
 PLAIN = {"use_dora": False, "lora_bias": False, "fan_in_fan_out": False, "modules_to_save": None}
-
-
-@dataclass(frozen=True)
-class Update:
-    """What one weight (R, C) gains: scale * B @ A.
-
-    ``expert`` (number, of how many) and ``first_row`` pick a part of fused experts;
-    ``is_embedding`` turns the product over. ``read`` gives a factor in float32.
-    """
-
-    name: str
-    a: Entry
-    b: Entry
-    scale: float
-    read: Callable[[Entry], Tensor]
-    expert: tuple[int, int] | None = None
-    first_row: int = 0
-    is_embedding: bool = False
-
-    @property
-    def sources(self) -> tuple[str, str]:
-        """The adapter tensors it is made of."""
-        return self.a.name, self.b.name
-
-    def delta(self, start: int, stop: int) -> Tensor:
-        """Rows ``[start, stop)`` of the update, float32 (stop - start, C)."""
-        left, right = self._factors(start, stop)
-        return (left @ right).mul_(self.scale)
-
-    def _factors(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        if self.is_embedding:
-            return self.read(self.a)[:, start:stop].T, self.read(self.b).T
-        if self.expert is None:
-            return self.read(self.b)[start:stop], self.read(self.a)
-        number, total = self.expert
-        rank = self.a.shape[0] // total
-        b_RrE = self.read(self.b).view(self.b.shape[0], rank, total)
-        rows = slice(self.first_row + start, self.first_row + stop)
-        return b_RrE[rows, :, number], self.a.read_rows(number * rank, (number + 1) * rank).float()
-
-
-def _read(entry: Entry) -> Tensor:
-    return entry.read().float()
+# Tensors named in a refusal.
+SHOWN = 4
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Adapter:
-    """A peft adapter folder; reads headers only until an update is asked for."""
+    """An adapter folder; reads headers only until an update is asked for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -90,13 +58,25 @@ class Adapter:
         if not file.exists():
             raise UserError(f"{folder.name} has no adapter_model.safetensors")
         self.entries = read_header(file)
-        # The blocks of a weight, and the experts of a layer, ask for the same factors in turn.
-        self._read = lru_cache(maxsize=2)(_read)
+        self._reader = Reader()
+
+    @property
+    def writer(self) -> Literal["peft", "tinker"]:
+        """Who wrote it, by its names and shapes."""
+        is_tinker = any(
+            len(entry.shape) == 3 or ".unembed_tokens." in entry.name for entry in self.entries
+        )
+        return "tinker" if is_tinker else "peft"
 
     def _refuse_other_kinds(self) -> None:
         found = self.config.get("peft_type", "LORA")
         if found != "LORA":
             raise UserError(f"the adapter is of type {found}; only LORA can be folded in")
+        if "lora_alpha" not in self.config:
+            raise UserError(
+                f"{self.folder.name}/adapter_config.json has no lora_alpha: how strong the "
+                "adapter is would be a guess"
+            )
         for field, harmless in PLAIN.items():
             value = self.config.get(field)
             if value and value != harmless:
@@ -105,71 +85,104 @@ class Adapter:
                 )
 
     def plan(
-        self, shapes: Mapping[str, tuple[int, ...]], *, is_tied: bool = False
+        self, shapes: Shapes, *, is_tied: bool = False, config: Mapping[str, Any] | None = None
     ) -> dict[str, Update]:
         """The update of every weight the adapter changes, given all weights' shapes.
 
-        Raises ``UserError`` that names the adapter tensors without a target or of the wrong
-        shape: an adapter of another model must not be folded in half.
+        ``config`` is the model's: it tells the heads of fused projections. Raises ``UserError``
+        that names the adapter tensors without a target or of the wrong shape: an adapter of
+        another model must not be folded in half.
         """
+        views = {view.name: view for view in names.views(shapes, config or {})}
+        known = {**shapes, **{name: view.shape for name, view in views.items()}}
         plan: dict[str, Update] = {}
         strangers: list[str] = []
-        for module, sides in self._pairs(shapes).items():
-            if is_tied and module in TIED:
-                raise UserError(
-                    f"the adapter changes {module}, which in this base is one with "
-                    f"{' or '.join(set(TIED) - {module})}: folding it in would change both"
-                )
-            updates = list(self._updates(module, sides, shapes))
-            strangers += [] if updates else [entry.name for entry in sides.values()]
+        for module, sides in self._pairs(known).items():
+            _refuse_tied(module, is_tied=is_tied)
+            updates = list(self._updates(module, sides, known))
+            strangers += [] if updates else [_described(entry) for entry in sides.values()]
             for update in updates:
                 if update.name in plan:
-                    raise UserError(f"two parts of the adapter change {update.name}")
+                    raise UserError(
+                        f"two parts of the adapter change {update.name}: "
+                        f"{plan[update.name].sources[0]} and {update.sources[0]}"
+                    )
                 plan[update.name] = update
         if strangers:
-            shown = ", ".join(strangers[:4])
+            shown = ", ".join(strangers[:SHOWN]) + (" ..." if len(strangers) > SHOWN else "")
             raise UserError(
                 f"{len(strangers)} of the adapter's {len(self.entries)} tensors fit no weight of "
                 f"this base ({shown}): pick the base it was trained on"
             )
-        return plan
+        return _gather(plan, views, shapes)
 
-    def _pairs(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, dict[str, Entry]]:
+    def _pairs(self, shapes: Shapes) -> dict[str, dict[str, Entry]]:
         """Module name to its A and B; raises when a tensor is no LoRA factor or has no mate."""
         pairs: dict[str, dict[str, Entry]] = defaultdict(dict)
         for entry in self.entries:
-            # Beside the factors of an embedding peft saves an unchanged copy of the base's own.
-            if shapes.get(_plain(entry.name).replace(".base_layer.", ".")) == entry.shape:
+            # Beside the factors of an embedding peft saves an unchanged copy of the base's own;
+            # Tinker an empty place for a projection that the model has not.
+            is_copy = shapes.get(_plain(entry.name).replace(".base_layer.", ".")) == entry.shape
+            if is_copy or not entry.size_bytes:
                 continue
             match = KEY.match(entry.name)
             if match is None:
                 raise UserError(f"the adapter holds {entry.name}, which is no LoRA factor")
             side = (match["embedding"] or "") + match["side"]
-            pairs[_plain(match["module"])][side] = entry
+            pairs[self._module(_plain(match["module"]), shapes)][side] = entry
         for module, sides in pairs.items():
             if len(sides) != 2:
                 raise UserError(f"the adapter holds only lora_{min(sides)} of {module}")
         return pairs
 
+    def _module(self, module: str, shapes: Shapes) -> str:
+        """The first alias that names a weight, else ``module`` itself."""
+        found = [alias for alias in names.aliases(module) if f"{alias}.weight" in shapes]
+        is_head = module.endswith("unembed_tokens")
+        return found[0] if found else ("lm_head" if is_head else module)
+
     def _updates(
-        self, module: str, sides: Mapping[str, Entry], shapes: Mapping[str, tuple[int, ...]]
+        self, module: str, sides: Mapping[str, Entry], shapes: Shapes
     ) -> Iterator[Update]:
         name = f"{module}.weight"
         if "embedding_A" in sides:
             a, b = sides["embedding_A"], sides["embedding_B"]
             if shapes.get(name) == (a.shape[1], b.shape[0]) and a.shape[0] == b.shape[1]:
                 scale = self._scale(module, a.shape[0])
-                yield Update(name, a, b, scale, self._read, is_embedding=True)
+                product = Product(a, b, scale, self._reader, "embedding")
+                yield whole(name, shapes[name], product)
             return
         a, b = sides["A"], sides["B"]
-        if name in shapes:
-            if shapes[name] == (b.shape[0], a.shape[1]) and a.shape[0] == b.shape[1]:
-                yield Update(name, a, b, self._scale(module, a.shape[0]), self._read)
+        if len(a.shape) == 3 and len(b.shape) == 3:
+            yield from self._outer_updates(module, a, b, shapes)
+        elif len(a.shape) != 2 or len(b.shape) != 2:
             return
-        yield from self._expert_updates(module, a, b, shapes)
+        elif name in shapes:
+            if shapes[name] == (b.shape[0], a.shape[1]) and a.shape[0] == b.shape[1]:
+                product = Product(a, b, self._scale(module, a.shape[0]), self._reader)
+                yield whole(name, shapes[name], product)
+        else:
+            yield from self._stacked_updates(module, a, b, shapes)
 
-    def _expert_updates(
-        self, module: str, a: Entry, b: Entry, shapes: Mapping[str, tuple[int, ...]]
+    def _outer_updates(self, module: str, a: Entry, b: Entry, shapes: Shapes) -> Iterator[Update]:
+        """Experts as Tinker writes them; an outer side of one expert is shared by all."""
+        found = names.expert_part(module)
+        if found is None:
+            return
+        targets = list(_expert_names(*found, shapes))
+        total = len(targets)
+        experts = {a.shape[0], b.shape[0]}
+        if not total or a.shape[1] != b.shape[2] or experts not in ({total}, {1, total}):
+            return
+        if any(shapes[name] != (b.shape[1], a.shape[2]) for name in targets):
+            return
+        scale = self._scale(module, a.shape[1])
+        for number, name in enumerate(targets):
+            product = Product(a, b, scale, self._reader, "outer", number, total)
+            yield whole(name, shapes[name], product)
+
+    def _stacked_updates(
+        self, module: str, a: Entry, b: Entry, shapes: Shapes
     ) -> Iterator[Update]:
         """Fused experts. Which parameter is meant shows in the shapes, not in the key: peft nests
         the wrappers of one module and names the inner ones ``base_layer``."""
@@ -185,7 +198,8 @@ class Adapter:
             scale = self._scale(f"{module}.{fused}", a.shape[0] // total)
             for place, part in enumerate(parts):
                 for number, name in enumerate(_expert_names(module, part, shapes)):
-                    yield Update(name, a, b, scale, self._read, (number, total), place * rows)
+                    product = Product(a, b, scale, self._reader, "stacked", number, total)
+                    yield whole(name, (rows, columns), product, place * rows)
             return
 
     def _scale(self, module: str, rank: int) -> float:
@@ -198,13 +212,49 @@ class Adapter:
         return float(alpha) / (sqrt(rank) if self.config.get("use_rslora") else rank)
 
 
+def _gather(
+    plan: dict[str, Update], views: Mapping[str, View], shapes: Shapes
+) -> dict[str, Update]:
+    """Updates of parts of a fused weight as one of the whole."""
+    gathered: dict[str, Update] = {}
+    for name, update in plan.items():
+        view = views.get(name)
+        if view is None or name in shapes:
+            gathered[name] = update
+            continue
+        (piece,) = update.pieces
+        pieces = tuple(Piece(piece.product, _skipping(run, piece.run.skip)) for run in view.runs)
+        known = gathered.get(view.whole, Update(view.whole, shapes[view.whole], ()))
+        if known.name in plan:
+            raise UserError(f"the adapter changes {view.whole} both whole and in parts")
+        gathered[view.whole] = replace(known, pieces=known.pieces + pieces)
+    return gathered
+
+
+def _skipping(run: Run, skip: int) -> Run:
+    """``run`` of a product whose own rows begin at ``skip``."""
+    return run._replace(skip=run.skip + skip)
+
+
+def _refuse_tied(module: str, *, is_tied: bool) -> None:
+    if is_tied and module in TIED:
+        raise UserError(
+            f"the adapter changes {module}, which in this base is one with "
+            f"{' or '.join(set(TIED) - {module})}: folding it in would change both"
+        )
+
+
+def _described(entry: Entry) -> str:
+    return f"{entry.name} {list(entry.shape)}"
+
+
 def _plain(module: str) -> str:
     for prefix in PREFIXES:
         module = module.removeprefix(prefix)
     return module
 
 
-def _expert_names(module: str, part: str, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+def _expert_names(module: str, part: str, shapes: Shapes) -> Iterator[str]:
     number = 0
     while (name := f"{module}.{number}.{part}.weight") in shapes:
         yield name

@@ -2,8 +2,9 @@
 
 W' = bf16(W + scale * B @ A), the sum in float32. Reads the base through ``Checkpoint``, so the
 result is a plain BF16 text model whatever the base was: without an adapter this is the
-extraction of the text model alone. Nothing is loaded through transformers, and no more than a
-block of rows of one weight is in memory.
+extraction of the text model alone. ``into`` INT4 rounds the sum to the base's own grid instead,
+to compare with: that grid swallows an adapter nearly whole. Nothing is loaded through
+transformers, and no more than a block of rows of one weight is in memory.
 
 A finished shard is noted in ``checkpoint/merge.json`` and not done again.
 """
@@ -12,79 +13,84 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
-
 from kos.config import Merge
-from kos.events import Job, Note, Progress, Saved
-from kos.weights import shards
+from kos.events import Job, Note, Progress, Result, Saved
+from kos.weights import plan, shards
+from kos.weights.fold import Writer
+from kos.weights.journal import Journal
 from kos.weights.lora import Adapter, Update
-from kos.weights.shards import Spec
+from kos.weights.names import PREFIX
+from kos.weights.plan import Out, Plan
+from kos.weights.shards import DTYPES, Spec
 from kos.weights.tally import Tally, total
-from kos.weights.text import Checkpoint, kind_of
+from kos.weights.text import Checkpoint
 
 FOLDER = "merged"
+PLAN = "plan.json"
 
 
 def merge(config: Merge, job: Job) -> None:
     """Write the merged model to ``merged/`` and tell how much of it changed.
 
-    Raises ``UserError`` before a byte is written when the adapter does not fit the base.
+    Raises ``UserError`` before a byte is written when the adapter does not fit the base. A dry
+    run ends there, with the plan in ``plan.json``.
     """
     base = Checkpoint(job.inputs["base"])
-    updates = _plan(base, job)
+    adapter = Adapter(job.inputs["adapter"]) if "adapter" in job.inputs else None
+    updates = plan.plan_updates(base, adapter)
+    files = plan.layout(base, config.into, config.shard_gb * 1e9)
+    found = plan.describe(base, adapter, updates, files, config.into)
+    job.emit(Note(_told(found, len(base))))
+    if config.dry_run:
+        shards.write_json(job.folder / PLAN, found.show())
+        job.emit(Result(_dry(found)))
+        return
+    journal = _write(job, base, updates, files)
     folder = job.folder / FOLDER
-    specs = shards.split((weight.spec for weight in base.values()), config.shard_gb * 1e9)
-    plan = {shards.shard_name(i, len(specs)): part for i, part in enumerate(specs, start=1)}
-    journal = Journal.open(job.folder / "checkpoint" / "merge.json", _key(plan, base, updates))
-    meter = Meter(job, sum(weight.stored_bytes for weight in base.values()))
-    for file, part in plan.items():
-        if file in journal.done and (folder / file).exists():
-            meter.add(sum(base[spec.name].stored_bytes for spec in part))
-            continue
-        writer = Writer(base, updates, meter)
-        digest = shards.write_shard(folder / file, part, writer.pieces)
-        journal.note(file, digest, writer.tallies)
-    shards.write_index(folder, plan)
-    shards.write_json(folder / "config.json", base.config)
+    shards.write_index(folder, {file: _specs(outs) for file, outs in files.items()})
+    shards.write_json(folder / "config.json", _config(base, config.into))
     shards.copy_companions(base.folder, folder)
     tallies = journal.tallies()
     shards.write_json(
         folder / "delta.json", {kind: tally.show() for kind, tally in tallies.items()}
     )
-    job.emit(Saved("merged", FOLDER, _summary(base, updates, plan, tallies)))
+    job.emit(Saved("merged", FOLDER, _summary(base, found, tallies)))
 
 
-def _plan(base: Checkpoint, job: Job) -> dict[str, Update]:
-    """Every weight the adapter changes. Refuses weights that are one with another."""
-    if "adapter" not in job.inputs:
-        job.emit(Note("no adapter: the text model is extracted as it is"))
-        return {}
-    adapter = Adapter(job.inputs["adapter"])
-    shapes = {name: weight.shape for name, weight in base.items()}
-    updates = adapter.plan(shapes, is_tied=base.is_tied)
-    kinds = sorted({kind_of(name) for name in updates})
-    job.emit(
-        Note(
-            f"all {len(adapter.entries)} adapter tensors have a target: {len(updates)} of "
-            f"{len(base)} weights change ({', '.join(kinds)})"
-        )
-    )
-    return updates
+def _write(
+    job: Job, base: Checkpoint, updates: Mapping[str, Update], files: Mapping[str, Sequence[Out]]
+) -> Journal:
+    """All shards that are not there yet."""
+    journal = Journal.open(job.folder / "checkpoint" / "merge.json", _key(files, base, updates))
+    meter = Meter(job, sum(weight.stored_bytes for weight in base.values()))
+    for number, (file, outs) in enumerate(files.items(), start=1):
+        path = job.folder / FOLDER / file
+        if journal.has(path):
+            meter.skip(_stored_bytes(base, outs))
+            continue
+        writer = Writer(base, updates, meter.add)
+        digest = shards.write_shard(path, _specs(outs), writer.pieces)
+        journal.note(path, digest, writer.tallies)
+        if number < len(files):
+            job.emit(Note(f"shard {number} of {len(files)} is written, {meter.pace()}"))
+    return journal
 
 
 @dataclass
 class Meter:
-    """Bytes of the base read so far, told in steps of a hundredth."""
+    """Bytes of the base read so far, told in steps of a hundredth, and how fast."""
 
     job: Job
     total: int
     done: int = 0
     told: int = -1
+    skipped: int = 0
+    began: float = field(default_factory=time.monotonic)
 
     def add(self, size_bytes: int) -> None:
         """Count; raises ``CancelledError`` through ``job.emit`` when the run is to stop."""
@@ -93,98 +99,98 @@ class Meter:
             self.told = self.done
             self.job.emit(Progress("merge", self.done, self.total, "bytes"))
 
+    def skip(self, size_bytes: int) -> None:
+        """Count what an earlier attempt has done."""
+        self.skipped += size_bytes
+        self.add(size_bytes)
 
-@dataclass
-class Writer:
-    """Makes the values of one output shard and tallies what changed in it."""
-
-    base: Checkpoint
-    updates: dict[str, Update]
-    meter: Meter
-    tallies: dict[str, Tally] = field(default_factory=dict)
-
-    def pieces(self, spec: Spec) -> Iterator[Tensor]:
-        """The values of one weight, block of rows by block of rows, as they are written."""
-        weight, update = self.base[spec.name], self.updates.get(spec.name)
-        blocks = list(weight.blocks())
-        share, rest = divmod(weight.stored_bytes, max(1, len(blocks)))
-        for start, stop in blocks:
-            rows = weight.read_rows(start, stop)
-            yield rows.to(spec.dtype) if update is None else self._changed(rows, update, start)
-            self.meter.add(share)
-        self.meter.add(rest)
-
-    def _changed(self, rows: Tensor, update: Update, start: int) -> Tensor:
-        delta = update.delta(start, start + rows.shape[0])
-        tally = self.tallies.setdefault(kind_of(update.name), Tally())
-        if start == 0:
-            tally.num_tensors += 1
-        return tally.add(rows, delta)
+    def pace(self) -> str:
+        """Speed and time left, in words."""
+        speed = (self.done - self.skipped) / max(1e-9, time.monotonic() - self.began)
+        left = (self.total - self.done) / max(1.0, speed)
+        return f"{speed / 1e6:.0f} MB of the base a second, {left / 60:.1f} minutes left"
 
 
-@dataclass
-class Journal:
-    """Which shards are done, with their SHA-256 and tallies; a file beside the shards.
-
-    ``key`` stands for plan, base and adapter: a journal of other work is begun anew.
-    """
-
-    path: Path
-    key: str
-    done: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @classmethod
-    def open(cls, path: Path, key: str) -> Journal:
-        """Read ``path``, or begin an empty journal when it is missing or of other work."""
-        found = shards.read_json(path) if path.exists() else {}
-        return cls(path, key, found["done"] if found.get("key") == key else {})
-
-    def note(self, file: str, digest: str, tallies: dict[str, Tally]) -> None:
-        """Add a finished shard, on disk before this returns."""
-        said = {kind: asdict(tally) for kind, tally in tallies.items()}
-        self.done[file] = {"sha256": digest, "tallies": said}
-        shards.write_json(self.path, {"key": self.key, "done": self.done})
-
-    def tallies(self) -> dict[str, Tally]:
-        """What changed over all shards, by kind of weight."""
-        sums: dict[str, Tally] = {}
-        for shard in self.done.values():
-            for kind, said in shard["tallies"].items():
-                sums[kind] = total([sums.get(kind, Tally()), Tally(**said)])
-        return dict(sorted(sums.items()))
+def _specs(outs: Sequence[Out]) -> list[Spec]:
+    return [Spec(out.name, DTYPES[out.code], out.shape) for out in outs]
 
 
-def _key(plan: dict[str, list[Spec]], base: Checkpoint, updates: dict[str, Update]) -> str:
+def _stored_bytes(base: Checkpoint, outs: Sequence[Out]) -> int:
+    """What the base takes of the weights in ``outs``; a packed one shows in its shape."""
+    whole = (out.name for out in outs if out.name in base)
+    stem = (out.name.removesuffix("_shape") for out in outs if out.name.endswith("_shape"))
+    return sum(base[name].stored_bytes for name in {*whole, *stem})
+
+
+def _config(base: Checkpoint, into: str) -> dict[str, Any]:
+    """The text model's; packed again, with the base's own word on its packing."""
+    if into != "int4":
+        return base.config
+    said = dict(base.quantisation)
+    said["ignore"] = [name.removeprefix(PREFIX) for name in said.get("ignore") or []]
+    return {**base.config, "quantization_config": said}
+
+
+def _key(
+    files: Mapping[str, Sequence[Out]], base: Checkpoint, updates: Mapping[str, Update]
+) -> str:
     """Digest of all that decides the result: plan, base headers, adapter bytes."""
     said = [
-        sorted((file, spec.name) for file, part in plan.items() for spec in part),
+        [(file, *out) for file, outs in files.items() for out in outs],
         [(file.name, file.stat().st_size) for file in base.index.files],
         [(update.name, update.sources, update.scale) for update in updates.values()],
-        [shards.sha256(path) for path in {update.a.file for update in updates.values()}],
+        sorted(
+            shards.sha256(path)
+            for path in {path for update in updates.values() for path in update.files}
+        ),
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _summary(
-    base: Checkpoint,
-    updates: dict[str, Update],
-    plan: dict[str, list[Spec]],
-    tallies: dict[str, Tally],
-) -> dict[str, Any]:
-    """What the console shows: sizes, what was dropped or unpacked, and the change."""
-    specs = [spec for part in plan.values() for spec in part]
+def _told(found: Plan, num_weights: int) -> str:
+    if not found.adapter:
+        return "no adapter: the text model is extracted as it is"
+    return (
+        f"all {found.num_adapter_tensors} adapter tensors have a target: {len(found.targets)} of "
+        f"{num_weights} weights change ({', '.join(found.kinds)})"
+    )
+
+
+def _dry(found: Plan) -> dict[str, Any]:
+    """What a dry run leaves: sizes and counts; the names are in ``plan.json``."""
     return {
-        "num_tensors": len(specs),
-        "num_parameters": sum(_count(spec) for spec in specs),
-        "size_bytes": sum(spec.size_bytes for spec in specs),
-        "num_shards": len(plan),
-        "num_changed": len(updates),
-        "num_unpacked": base.num_packed,
-        "num_dropped": len(base.dropped),
-        "is_tied": base.is_tied,
-        **total(list(tallies.values())).show(),
+        "is_dry_run": True,
+        "num_changed": len(found.targets),
+        "num_adapter_tensors": found.num_adapter_tensors,
+        "kinds": found.kinds,
+        "stored_bytes": found.stored_bytes,
+        "size_bytes": found.size_bytes,
+        "num_shards": len(found.shards),
+        "num_dropped": len(found.dropped),
     }
 
 
-def _count(spec: Spec) -> int:
-    return spec.size_bytes // spec.dtype.itemsize
+def _summary(base: Checkpoint, found: Plan, tallies: Mapping[str, Tally]) -> dict[str, Any]:
+    """What the console shows: sizes, what was dropped or unpacked, and the change."""
+    packed = [tally for tally in tallies.values() if tally.num_scales]
+    rest = [tally for tally in tallies.values() if not tally.num_scales]
+    return {
+        "num_tensors": found.num_tensors,
+        "num_parameters": sum(_count(weight.shape) for weight in base.values()),
+        "size_bytes": found.size_bytes,
+        "num_shards": len(found.shards),
+        "num_changed": len(found.targets),
+        "num_unpacked": base.num_packed if found.into == "bf16" else 0,
+        "num_dropped": len(found.dropped),
+        "is_tied": found.is_tied,
+        "format": found.into,
+        **(total(rest).show() if rest or not packed else {}),
+        **({"packed": total(packed).show()} if packed else {}),
+    }
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count

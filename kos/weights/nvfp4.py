@@ -69,7 +69,7 @@ def quantise(weight_RC: Tensor, scale_2: Tensor | None = None) -> Nvfp4Weight:
     # E4M3 tops out at 448 and underflows below 2^-9: a block must turn neither NaN nor 0.
     scale_RN = scale_RN.clamp(SCALE_MIN, SCALE_MAX).to(torch.float8_e4m3fn)
     scaled = (blocks / (scale_RN.float() * scale_2).unsqueeze(-1)).flatten(1)
-    return Nvfp4Weight(_pack(_encode(scaled)), scale_RN, scale_2)
+    return Nvfp4Weight(pack(encode(scaled)), scale_RN, scale_2)
 
 
 def dequantise(codes_RB: Tensor, scale_RN: Tensor, scale_2: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ def dequantise(codes_RB: Tensor, scale_RN: Tensor, scale_2: Tensor) -> Tensor:
     return values.mul_((scale_RN.float() * scale_2.float()).unsqueeze(-1)).flatten(1)
 
 
-def _encode(scaled_RC: Tensor) -> Tensor:
+def encode(scaled_RC: Tensor) -> Tensor:
     """Nearest E2M1 code, uint8. Ties go to the even index; -0.0 becomes +0."""
     magnitude = scaled_RC.abs()
     code = (scaled_RC < 0).to(torch.uint8) << 3
@@ -88,5 +88,6 @@ def _encode(scaled_RC: Tensor) -> Tensor:
     return code
 
 
-def _pack(codes_RC: Tensor) -> Tensor:
+def pack(codes_RC: Tensor) -> Tensor:
+    """Codes uint8 (R, C) to (R, C/2), the even column in the low nibble."""
     return codes_RC[:, 0::2] | (codes_RC[:, 1::2] << 4)

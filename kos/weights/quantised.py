@@ -1,58 +1,101 @@
-"""Reading an exported NVFP4 folder: what it holds, whether it is sound, its values."""
+"""Reading an exported folder: what it holds, whether it is sound, its values.
+
+``export.json`` beside the weights names the format and what it quantised.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Protocol
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from kos.errors import UserError
-from kos.weights import nvfp4, shards
-from kos.weights.nvfp4 import Nvfp4Weight
-from kos.weights.shards import Entry, Index
-from kos.weights.text import BLOCK, kind_of
+from kos.weights import shards
+from kos.weights.formats.base import FORMATS, ExportFormat
+from kos.weights.shards import DTYPES, Entry, Index
+from kos.weights.stream import EXPORT
+from kos.weights.text import kind_of
 
-SCALE, SCALE_2, INPUT = ".weight_scale", ".weight_scale_2", ".input_scale"
-SUFFIXES = (SCALE, SCALE_2, INPUT)
+FORMATS.register_folder("kos.weights.formats")
+SERVED = "hf_quant_config.json"
 
 
 @dataclass(frozen=True)
 class Inventory:
     """Which tensors fell where, by kind of weight."""
 
-    nvfp4: Mapping[str, int]
+    quantised: Mapping[str, int]
     kept: Mapping[str, int]
     size_bytes: int
 
     def show(self) -> dict[str, Any]:
         """For the artifact's summary."""
         return {
-            "num_quantised": sum(self.nvfp4.values()),
+            "num_quantised": sum(self.quantised.values()),
             "num_kept": sum(self.kept.values()),
-            "quantised_kinds": dict(self.nvfp4),
+            "quantised_kinds": dict(self.quantised),
             "kept_kinds": dict(self.kept),
             "size_bytes": self.size_bytes,
         }
 
 
-class Nvfp4Folder:
-    """An exported model: plain tensors and NVFP4 weights, by weight name."""
+class Stored(Protocol):
+    """Type and shape of a plain tensor."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """As it is stored."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As transformers has it."""
+
+
+class Exported(Protocol):
+    """An export on disk, whatever its container."""
+
+    folder: Path
+    format: ExportFormat
+    weights: dict[str, tuple[int, ...]]
+
+    @property
+    def plain(self) -> Mapping[str, Stored]:
+        """The tensors that are not quantised."""
+
+    def check(self, wanted: Iterable[str]) -> Inventory:
+        """Refuse what would load to nonsense."""
+
+    def read(self, name: str) -> dict[str, Tensor]:
+        """The stored tensors of one quantised weight."""
+
+    def served(self, name: str) -> Tensor:
+        """Any weight as an engine computes with it."""
+
+
+class QuantisedFolder:
+    """An exported model: plain tensors by name, and quantised weights by theirs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        said = shards.read_json(folder / EXPORT)
+        self.format = format_of(said["format"])
         self.index = Index(folder)
-        self.plain: dict[str, Entry] = {}
-        self.weights: dict[str, Entry] = {}
-        for name, entry in self.index.items():
-            if entry.dtype == torch.uint8:
-                self.weights[name] = entry
-            elif not name.endswith(SUFFIXES):
-                self.plain[name] = entry
+        self.weights: dict[str, tuple[int, ...]] = {
+            name: tuple(shape) for name, shape in said["quantised"].items()
+        }
+        parts = {part for name in self.weights for part in self._parts(name)}
+        self.plain: dict[str, Entry] = {
+            name: entry for name, entry in self.index.items() if name not in parts
+        }
+
+    def _parts(self, name: str) -> Iterable[str]:
+        return self.format.parts(name, self.weights[name])
 
     def check(self, wanted: Iterable[str]) -> Inventory:
         """Refuse what an engine would load to nonsense; ``wanted`` are the model's weights.
@@ -63,54 +106,61 @@ class Nvfp4Folder:
         found = self.plain.keys() | self.weights.keys()
         if missing := sorted(set(wanted) - found):
             raise UserError(f"the export lacks {len(missing)} weights, {missing[0]} among them")
-        if not self.weights:
+        if not self.weights and not self.format.is_plain:
             raise UserError("nothing was quantised: no weight's name matches the patterns")
-        config = shards.read_json(self.folder / "hf_quant_config.json")["quantization"]
-        has_activations = config["quant_algo"] == "NVFP4"
         for name in self.weights:
-            self._check_weight(name, has_activations=has_activations)
+            self._check_weight(name)
         return Inventory(
             dict(sorted(Counter(map(kind_of, self.weights)).items())),
             dict(sorted(Counter(map(kind_of, self.plain)).items())),
             self.index.size_bytes,
         )
 
-    def _check_weight(self, name: str, *, has_activations: bool) -> None:
+    def _check_weight(self, name: str) -> None:
         stem = name.removesuffix(".weight")
-        needed = SUFFIXES if has_activations else (SCALE, SCALE_2)
-        for suffix in needed:
-            if stem + suffix not in self.index:
+        parts = self.format.parts(name, self.weights[name])
+        if self._is_w4a4 and f"{stem}.input_scale" not in self.index:
+            raise UserError(
+                f"{stem} is NVFP4 but has no input_scale: it was quantised without "
+                "calibration; export the model again"
+            )
+        for part, wanted in parts.items():
+            entry = self.index.get(part)
+            if entry is None:
+                raise UserError(f"the export lacks {part}; export the model again")
+            if (entry.dtype, entry.shape) != (DTYPES[wanted.dtype], wanted.shape):
                 raise UserError(
-                    f"{stem} is NVFP4 but has no {suffix[1:]}: it was quantised without "
-                    "calibration; export the model again"
+                    f"{part} is {entry.dtype} {entry.shape}, but {self.format.kind} stores "
+                    f"{wanted.dtype} {wanted.shape}; export the model again"
                 )
-        for suffix in needed[1:]:
-            value = self.index[stem + suffix].read().float()
-            if not (torch.isfinite(value).all() and (value > 0).all()):
-                raise UserError(f"{stem}{suffix} is {value.tolist()}, which scales to nonsense")
+        small = {part: self.index[part].read() for part, one in parts.items() if not one.shape}
+        self.format.check(name, small)
 
-    def read(self, name: str) -> Nvfp4Weight:
+    @property
+    def _is_w4a4(self) -> bool:
+        """Whether engines are told that inputs are NVFP4 as well."""
+        if not hasattr(self, "_algorithm"):
+            path = self.folder / SERVED
+            said = shards.read_json(path)["quantization"] if path.exists() else {}
+            self._algorithm = said.get("quant_algo")
+        return bool(self._algorithm == "NVFP4")
+
+    def read(self, name: str) -> dict[str, Tensor]:
         """The stored tensors of one quantised weight."""
-        stem = name.removesuffix(".weight")
-        return Nvfp4Weight(
-            self.weights[name].read(),
-            self.index[stem + SCALE].read(),
-            self.index[stem + SCALE_2].read(),
-        )
+        return {part: self.index[part].read() for part in self._parts(name)}
 
-    def dequantise(self, name: str) -> Iterator[Tensor]:
-        """Values of one quantised weight, float32, in blocks of rows from first to last."""
-        stem, codes = name.removesuffix(".weight"), self.weights[name]
-        scale_2 = self.index[stem + SCALE_2].read()
-        step = max(1, BLOCK // (codes.shape[1] * 2))
-        for start in range(0, codes.shape[0], step):
-            stop = min(start + step, codes.shape[0])
-            scale = self.index[stem + SCALE].read_rows(start, stop)
-            yield nvfp4.dequantise(codes.read_rows(start, stop), scale, scale_2)
+    def dequantise(self, name: str) -> Tensor:
+        """Values of one quantised weight, float32 (R, C)."""
+        return self.format.decode(name, self.read(name))
 
-    def partners(self, name: str) -> list[str]:
-        """``name`` and the siblings it shares ``weight_scale_2`` with, as gate and up do."""
-        parent = name.removesuffix(".weight").rsplit(".", 1)[0]
-        mine = self.read(name).scale_2
-        near = [other for other in self.weights if other.rsplit(".", 2)[0] == parent]
-        return [other for other in near if torch.equal(self.read(other).scale_2, mine)]
+    def served(self, name: str) -> Tensor:
+        """Any weight as an engine computes with it, BF16 unless it is kept in full."""
+        if name in self.weights:
+            return self.dequantise(name).to(torch.bfloat16)
+        return self.plain[name].read()
+
+
+def format_of(said: Mapping[str, Any]) -> ExportFormat:
+    """The format whose fields ``said`` has."""
+    adapter: TypeAdapter[ExportFormat] = TypeAdapter(Annotated[ExportFormat, FORMATS])
+    return adapter.validate_python(said)

@@ -3,7 +3,8 @@
 Kimi K2.5 ships a vision tower, a ``language_model.`` prefix and packed INT4 experts.
 ``Checkpoint`` shows any such folder, or an ordinary BF16, FP16 or FP32 one, as the text model
 that transformers loads: names as in ``AutoModelForCausalLM``'s files, weights unpacked when
-read, a config of the text part alone.
+read, a config of the text part alone. Quantised folders are known by their tensors (``coding``);
+torch is loaded when values are read, not before.
 """
 
 from __future__ import annotations
@@ -13,55 +14,97 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal
 
 from kos.errors import UserError
-from kos.weights import int4
-from kos.weights.shards import Entry, Index, Spec, read_json
+from kos.weights import names
+from kos.weights.coding import PARTS, Coded, coded, quantisation
+from kos.weights.entries import TYPES, Entry, Index, read_json
+from kos.weights.names import PREFIX
 
-PREFIX = "language_model."
-PACKED = ".weight_packed"
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from kos.weights.shards import Spec
+
 # Values in memory at a time, in float32 4 MB: temporaries of that size are used again by the
 # allocator, larger ones cost a page fault for every 4 kB.
 BLOCK = 1 << 20
-# The router's bias decides between near-equal scores: BF16 would change the experts chosen.
-KEEP_FP32 = re.compile(r"\.e_score_correction_bias$")
+# The router's bias decides between near-equal scores: BF16 would change the experts chosen. The
+# decay of linear attention is exponentiated twice.
+KEEP_FP32 = re.compile(r"\.e_score_correction_bias$|\.A_log$")
 # Text models that have a class of their own in transformers.
 TEXT_MODELS = {"kimi_k2": ("deepseek_v3", "DeepseekV3ForCausalLM")}
 
 
 @dataclass(frozen=True)
 class Weight:
-    """One tensor of the text model: a plain one, or packed INT4 with its scales."""
+    """One tensor of the text model: a plain one, or a quantised one with its scales.
+
+    ``code`` is the type of its values when read ("F32" when it was quantised). ``scale`` belongs
+    to groups or blocks, ``whole_scale`` to all of it; ``group`` is the columns that share a scale
+    in INT4, ``block`` the rows and columns in FP8.
+    """
 
     name: str
     shape: tuple[int, ...]
-    dtype: torch.dtype
+    code: str
     stored: Entry
     scale: Entry | None = None
+    coding: str = "plain"
+    whole_scale: Entry | None = None
+    group: int = 32
+    block: tuple[int, int] | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of its values when read."""
+        import torch  # see the module
+
+        found: torch.dtype = getattr(torch, TYPES[self.code][0])
+        return found
+
+    @property
+    def is_int4(self) -> bool:
+        """Whether it is packed INT4 in groups of 32 with BF16 scales, as Kimi K2's experts."""
+        return (
+            self.coding == "int4"
+            and self.group == 32
+            and self.scale is not None
+            and self.scale.code == "BF16"
+        )
+
+    @property
+    def written_code(self) -> str:
+        """How it is written: BF16, but integers and what needs FP32 as they are."""
+        is_float = self.code[0] == "F" or self.code == "BF16"
+        is_full = self.code == "F32" and KEEP_FP32.search(self.name)
+        return self.code if not is_float or is_full else "BF16"
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes it takes as ``written_code``."""
+        return math.prod(self.shape) * TYPES[self.written_code][1]
 
     @property
     def spec(self) -> Spec:
-        """How it is written: BF16, but integers and the router's FP32 bias as they are."""
-        is_kept = not self.dtype.is_floating_point or (
-            self.dtype == torch.float32 and KEEP_FP32.search(self.name)
-        )
-        return Spec(self.name, self.dtype if is_kept else torch.bfloat16, self.shape)
+        """How it is written, for ``shards``."""
+        from kos.weights.shards import DTYPES, Spec  # see the module
+
+        return Spec(self.name, DTYPES[self.written_code], self.shape)
 
     @property
     def stored_bytes(self) -> int:
         """Bytes it takes in the folder it comes from."""
-        return self.stored.size_bytes + (self.scale.size_bytes if self.scale else 0)
+        parts = (self.stored, self.scale, self.whole_scale)
+        return sum(part.size_bytes for part in parts if part is not None)
 
     def read_rows(self, start: int, stop: int) -> Tensor:
-        """Rows ``[start, stop)``; float32 when they were packed, else in the stored dtype."""
-        rows = self.stored.read_rows(start, stop)
-        if self.scale is None:
-            return rows
-        return int4.dequantise(rows, self.scale.read_rows(start, stop), self.shape[1])
+        """Rows ``[start, stop)``; float32 when they were quantised, else in the stored dtype."""
+        from kos.weights import stored  # see the module
+
+        return stored.read_rows(self, start, stop)
 
     def read(self) -> Tensor:
         """The whole tensor."""
@@ -82,46 +125,47 @@ class Checkpoint(Mapping[str, Weight]):
         self.folder = folder
         self.index = Index(folder)
         source = read_json(folder / "config.json")
-        _check_format(folder, source)
+        self.quantisation = quantisation(folder, source)
         self.config = text_config(source)
         self.is_tied = bool(self.config.get("tie_word_embeddings"))
-        is_wrapped = any(name.startswith(PREFIX) for name in self.index)
+        self._is_wrapped = any(name.startswith(PREFIX) for name in self.index)
         self._weights: dict[str, Weight] = {}
         self.dropped: list[Entry] = []
         for name, entry in self.index.items():
-            self._place(name, entry, is_wrapped=is_wrapped)
+            self._place(name, entry)
+        if self.config.get("model_type") in names.PER_EXPERT:
+            self._take_experts_apart()
 
-    def _place(self, name: str, entry: Entry, *, is_wrapped: bool) -> None:
-        plain = name.removeprefix(PREFIX)
-        is_part = name.endswith((".weight_scale", ".weight_shape"))
-        if is_part and f"{name.rsplit('.', 1)[0]}{PACKED}" in self.index:
-            return
+    def _place(self, name: str, entry: Entry) -> None:
+        plain = names.plain(name)
         is_double = self.is_tied and plain == "lm_head.weight"
-        if is_double or (is_wrapped and plain == name):
+        if is_double or (self._is_wrapped and plain == name):
             self.dropped.append(entry)
-        elif name.endswith(PACKED):
-            plain = plain.removesuffix(PACKED) + ".weight"
-            self._weights[plain] = self._unpacked(plain, entry)
-        else:
-            self._weights[plain] = Weight(plain, entry.shape, entry.dtype, entry)
+            return
+        found = coded(entry, self.index, self.quantisation)
+        if found is None:
+            self._weights[plain] = Weight(plain, entry.shape, entry.code, entry)
+        elif isinstance(found, Coded):
+            plain = names.plain(found.name)
+            self._weights[plain] = Weight(plain, found.shape, "F32", entry, *found[2:])
+        elif found not in PARTS:
+            self.dropped.append(entry)
 
-    def _unpacked(self, plain: str, packed: Entry) -> Weight:
-        stem = packed.name.removesuffix(PACKED)
-        scale, shape = (
-            self.index.get(f"{stem}.weight_scale"),
-            self.index.get(f"{stem}.weight_shape"),
-        )
-        if scale is None or shape is None:
-            raise UserError(
-                f"{packed.name} lacks its weight_scale or weight_shape: fetch it again"
-            )
-        rows, columns = (int(size) for size in shape.read())
-        if scale.shape != (rows, columns // int4.GROUP):
-            raise UserError(
-                f"{scale.name} has shape {scale.shape}; groups of {int4.GROUP} need "
-                f"{(rows, columns // int4.GROUP)}"
-            )
-        return Weight(plain, (rows, columns), torch.float32, packed, scale)
+    def _take_experts_apart(self) -> None:
+        """Fused experts as a weight each, in the place of the fused ones."""
+        shapes = {name: weight.shape for name, weight in self.items()}
+        parts: dict[str, list[Weight]] = {}
+        for view in names.views(shapes, {}):
+            whole = self[view.whole]
+            if whole.coding == "plain":
+                entry = whole.stored.part(view.name, view.runs[0].first, view.shape)
+                weight = Weight(view.name, view.shape, whole.code, entry)
+                parts.setdefault(view.whole, []).append(weight)
+        self._weights = {
+            weight.name: weight
+            for name, fused in self._weights.items()
+            for weight in parts.get(name, [fused])
+        }
 
     def __getitem__(self, name: str) -> Weight:
         return self._weights[name]
@@ -134,8 +178,15 @@ class Checkpoint(Mapping[str, Weight]):
 
     @property
     def num_packed(self) -> int:
-        """Weights that were packed INT4."""
-        return sum(weight.scale is not None for weight in self.values())
+        """Weights that were stored quantised."""
+        return sum(weight.coding != "plain" for weight in self.values())
+
+    @property
+    def format(self) -> Literal["plain", "int4", "nvfp4", "mxfp4", "fp8", "mixed"]:
+        """The sort of its quantised weights."""
+        short = {"nvfp4_divided": "nvfp4", "gpt_oss": "mxfp4"}
+        found = {short.get(one.coding, one.coding) for one in self.values()} - {"plain"}
+        return found.pop() if len(found) == 1 else ("mixed" if found else "plain")  # type: ignore[return-value]
 
 
 def text_config(source: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,10 +207,10 @@ def text_config(source: Mapping[str, Any]) -> dict[str, Any]:
         config["model_type"], architecture = TEXT_MODELS[model_type]
         config["architectures"] = [architecture]
         config["num_nextn_predict_layers"] = 0
-    elif "text_config" in source:
+    elif "text_config" in source and model_type != "deepseek_v3":
         raise UserError(
             f"the text part of a {source.get('model_type')} checkpoint is a {model_type}; known "
-            f"ones are {', '.join(TEXT_MODELS)}"
+            f"ones are deepseek_v3, {', '.join(TEXT_MODELS)}"
         )
     return config
 
@@ -168,21 +219,3 @@ def kind_of(name: str) -> str:
     """A weight's sort, without layer and expert numbers: ``mlp.experts.gate_proj``."""
     short = re.sub(r"^(model\.)?(layers\.\d+\.)?|\.weight$", "", name)
     return re.sub(r"\.\d+(?=\.)", "", short)
-
-
-def _check_format(folder: Path, config: Mapping[str, Any]) -> None:
-    """Refuse a folder that is quantised otherwise than packed INT4 in groups of 32."""
-    found = (config.get("text_config") or config).get("quantization_config")
-    found = found or config.get("quantization_config")
-    if not found:
-        return
-    groups = [group.get("weights") or {} for group in found.get("config_groups", {}).values()]
-    is_int4 = found.get("format") == "pack-quantized" and all(
-        (group.get("num_bits"), group.get("group_size")) == (4, int4.GROUP) for group in groups
-    )
-    if not is_int4:
-        said = found.get("quant_algo") or found.get("format") or found.get("quant_method")
-        raise UserError(
-            f"{folder.name} is quantised as {said}; BF16, FP16, FP32 or packed INT4 in groups of "
-            f"{int4.GROUP} can be read"
-        )

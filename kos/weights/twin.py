@@ -1,4 +1,4 @@
-"""The BF16 twin of an export: the exported numbers, for machines without NVFP4 kernels.
+"""The BF16 twin of an export: the exported numbers, for machines without kernels for them.
 
 Made from the exported bytes, never from the original weights, so that what is evaluated and
 served on a CPU is what was exported, up to one BF16 rounding (2^-9 relative).
@@ -13,15 +13,14 @@ import torch
 from torch import Tensor
 
 from kos.weights import shards
-from kos.weights.quantised import Nvfp4Folder
+from kos.weights.quantised import Exported
 from kos.weights.shards import Spec
 
 SHARD_BYTES = 4e9
 
 
-def write(source: Path, target: Path, on_bytes: Callable[[int, int], None]) -> None:
-    """Write the twin of the export at ``source``; ``on_bytes`` is told bytes done and in all."""
-    exported = Nvfp4Folder(source)
+def write(exported: Exported, target: Path, on_bytes: Callable[[int, int], None]) -> None:
+    """Write the twin of an export; ``on_bytes`` is told bytes done and in all."""
     specs = [_spec(exported, name) for name in (*exported.plain, *exported.weights)]
     parts = shards.split(sorted(specs), SHARD_BYTES)
     plan = {shards.shard_name(i, len(parts)): part for i, part in enumerate(parts, start=1)}
@@ -31,23 +30,18 @@ def write(source: Path, target: Path, on_bytes: Callable[[int, int], None]) -> N
         done += sum(spec.size_bytes for spec in part)
         on_bytes(done, total)
     shards.write_index(target, plan)
-    config = shards.read_json(source / "config.json")
+    config = shards.read_json(exported.folder / "config.json")
     config.pop("quantization_config", None)
     shards.write_json(target / "config.json", config)
-    shards.copy_companions(source, target)
+    shards.copy_companions(exported.folder, target)
 
 
-def _spec(exported: Nvfp4Folder, name: str) -> Spec:
+def _spec(exported: Exported, name: str) -> Spec:
     if name in exported.plain:
         entry = exported.plain[name]
         return Spec(name, entry.dtype, entry.shape)
-    rows, half = exported.weights[name].shape
-    return Spec(name, torch.bfloat16, (rows, half * 2))
+    return Spec(name, torch.bfloat16, exported.weights[name])
 
 
-def _values(exported: Nvfp4Folder, spec: Spec) -> Iterator[Tensor]:
-    if spec.name in exported.plain:
-        yield exported.plain[spec.name].read()
-        return
-    for rows in exported.dequantise(spec.name):
-        yield rows.to(torch.bfloat16)
+def _values(exported: Exported, spec: Spec) -> Iterator[Tensor]:
+    yield exported.served(spec.name)

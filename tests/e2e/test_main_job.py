@@ -19,7 +19,7 @@ KNOBS = {
     "train-adam-learning_rate": "0.003",
     "sft-batch_size": "4",
     "evaluate-sampling-max_tokens": "24",
-    "export-format-calibration_samples": "4",
+    "export-calibrator-samples": "4",
 }
 
 

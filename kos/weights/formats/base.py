@@ -1,7 +1,10 @@
 """What a quantised format is: one weight in, its stored tensors out, and back.
 
-A file in this folder whose class is registered is a format to choose. No file here loads torch:
-the web process reads the knobs and the sizes.
+A file in this folder whose class is registered is a format to choose: its fields are the form,
+``parts`` says what is stored before anything is computed (so sizes are known without torch),
+``encode`` and ``decode`` are the work. The exporter reads one weight at a time and calls
+``encode`` once for each; a format keeps nothing between calls. No file here loads torch at
+import: the web process reads the knobs and the sizes.
 
 Shapes: ``R`` rows (outputs), ``C`` columns (inputs), ``G`` groups of columns that share a scale,
 ``K`` leading eigenvectors.
@@ -43,7 +46,8 @@ class Target:
     ``delta_RC`` is what the adapter adds, before any rounding; None where it changes nothing.
     ``codes_RC`` (int8, -8 to 7) and ``scale_RG`` are the base's own INT4, where it is packed:
     base = codes * scale. ``shared_amax`` is the largest |W| of the weights that must share its
-    global scale (gate and up of one expert), after the merge. ``seed`` is the run's: what is
+    global scale (gate and up of one expert), after the merge; ``base_amax`` is the same of the base
+    alone, for what compares the two. ``seed`` is the run's: what is
     random derives from it, the name and the place, so an export can be made again byte for byte.
     """
 
@@ -55,6 +59,7 @@ class Target:
     shared_amax: float | None = None
     activations: Activations | None = None
     seed: int = 0
+    base_amax: float | None = None
 
     @property
     def merged_RC(self) -> Tensor:
@@ -69,23 +74,58 @@ class Part(NamedTuple):
     shape: tuple[int, ...]
 
 
+Needs = Literal["nothing", "amax", "moments"]
+
+
 class ExportFormat(Choice):
     """How the weights that ``quantise`` names are stored; what ``keep`` names wins."""
 
-    # What calibration must bring: nothing, the largest input, or the inputs' second moments.
-    needs: ClassVar[Literal["nothing", "amax", "moments"]] = "nothing"
+    # Columns that share a scale: a weight whose rows such blocks do not fill stays as it is.
+    block: ClassVar[int] = 1
+    # Whether weights that read the same input (gate and up) are told their shared ``shared_amax``.
+    shares_scale: ClassVar[bool] = False
+    # Whether only weights that the base packs in INT4 can be stored so (Target.codes_RC is set).
+    from_codes: ClassVar[bool] = False
+    # Whether embeddings count among what ``quantise`` may name; engines' kernels are for linears.
+    takes_embeddings: ClassVar[bool] = False
+    # Whether the adapter is folded into the weights; otherwise it is exported beside them.
+    folds_adapter: ClassVar[bool] = True
+    # A folder of safetensors, or one GGUF file.
+    container: ClassVar[Literal["safetensors", "gguf"]] = "safetensors"
+    # Whether transformers and vLLM on a CPU read the export itself; otherwise it gets a twin.
+    is_plain: ClassVar[bool] = False
 
     quantise: tuple[str, ...] = Field(
         ("*mlp.experts*", "*self_attn.o_proj*", "*mlp.*_proj*"),
         description="Name patterns of the weights to quantise.",
     )
     keep: tuple[str, ...] = Field(
-        ("*shared_experts*", "*mlp.gate.*", "*lm_head*"),
+        ("*shared_expert*", "*mlp.gate.*", "*lm_head*"),
         description="Name patterns that stay in BF16; they win.",
     )
     keep_dense_layers: bool = Field(
         True, description="In a mixture of experts, layers without experts keep BF16 MLPs."
     )
+
+    @property
+    def needs(self) -> Needs:
+        """What calibration must bring: nothing, the largest input, or its second moments."""
+        return "nothing"
+
+    @property
+    def num_eigenvectors(self) -> int:
+        """Leading eigenpairs of the second moments that ``encode`` wants beside the diagonal."""
+        return 0
+
+    def refusal(self, shape: tuple[int, ...], *, is_packed: bool) -> str:
+        """Why a weight that the patterns name cannot be stored so; empty when it can."""
+        if len(shape) != 2:
+            return "it is no matrix"
+        if shape[1] % self.block:
+            return f"its {shape[1]} columns do not fill blocks of {self.block}"
+        if self.from_codes and not is_packed:
+            return "the base does not pack it in INT4"
+        return ""
 
     def parts(self, name: str, shape: tuple[int, ...]) -> dict[str, Part]:
         """The stored tensors of a weight by full name, known before anything is computed."""
@@ -100,8 +140,19 @@ class ExportFormat(Choice):
         raise NotImplementedError
 
     def config(self, quantised: list[str], kept: list[str]) -> dict[str, Any]:
-        """config.json's ``quantization_config`` for an export of these weights."""
+        """config.json's ``quantization_config`` for an export of these weights.
+
+        Names are full (``model.layers.1.mlp.experts.0.up_proj.weight``); ``kept`` holds the
+        matrices that stay in BF16. Empty for a format that is no quantisation.
+        """
         raise NotImplementedError
+
+    def companions(self, quantised: list[str], kept: list[str]) -> dict[str, dict[str, Any]]:
+        """Further JSON files that belong beside the weights, by file name."""
+        return {}
+
+    def check(self, name: str, stored: Mapping[str, Tensor]) -> None:
+        """Raise UserError when the small tensors of ``stored`` (scalars) would load to nonsense."""
 
 
 FORMATS: Registry[ExportFormat] = Registry("export format")

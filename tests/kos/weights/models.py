@@ -81,7 +81,9 @@ def apart(a: Path, b: Path) -> list[str]:
 
 
 def same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.dtype == b.dtype and torch.equal(a.view(torch.uint8), b.view(torch.uint8))
+    # Scalars cannot be seen as bytes where they stand.
+    first, second = (one.contiguous().view(-1).view(torch.uint8) for one in (a, b))
+    return (a.dtype, a.shape) == (b.dtype, b.shape) and torch.equal(first, second)
 
 
 def write_prompts(path: Path, count: int = 6) -> Path:

@@ -10,10 +10,12 @@ from safetensors.torch import save_file
 from kos.config import Merge
 from kos.digests import digest_of
 from kos.errors import CancelledError, UserError
-from kos.events import Event, LocalJob, Progress
-from kos.weights import text
+from kos.events import Event, LocalJob, Note, Progress
+from kos.weights import kernels, text
 from kos.weights.merge import merge
 from kos.weights.shards import Index, read_json, write_json
+from kos.weights.text import Checkpoint
+from tests.kos.weights import families
 from tests.kos.weights.models import (
     SMALL,
     LiveBytes,
@@ -114,9 +116,9 @@ def test_an_adapter_of_another_model_is_refused_before_a_byte_is_written(
 def test_a_base_in_another_format_is_refused(k2, tmp_path):
     shutil.copytree(k2, tmp_path / "b")
     config = read_json(k2 / "config.json")
-    config["text_config"]["quantization_config"] = {"quant_method": "fp8"}
+    config["text_config"]["quantization_config"] = {"quant_method": "gptq"}
     write_json(tmp_path / "b" / "config.json", config)
-    with pytest.raises(UserError, match="quantised as fp8"):
+    with pytest.raises(UserError, match="quantised as gptq"):
         run_merge(tmp_path / "m", base=tmp_path / "b")
 
 
@@ -137,6 +139,86 @@ def test_a_stopped_merge_goes_on_at_the_next_shard(k2, k2_adapter, tmp_path):
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert digest_of(folder) == digest_of(tmp_path / "whole" / "merged")
     assert again.events[-1] == whole.events[-1]
+
+
+def test_killed_after_any_shard_no_finished_one_is_written_again(k2, k2_adapter, tmp_path):
+    inputs = {"base": k2, "adapter": k2_adapter}
+    whole = run_merge(tmp_path / "whole", **inputs)
+    folder = tmp_path / "cut" / "merged"
+    seen: dict[str, tuple[int, str]] = {}
+
+    def kill(event: Event) -> None:
+        if isinstance(event, Note) and "is written" in event.text:
+            raise KeyboardInterrupt
+
+    num_shards = whole.events[-1].summary["num_shards"]
+    for _ in range(num_shards - 1):
+        with pytest.raises(KeyboardInterrupt):
+            merge(SMALL, LocalJob(tmp_path / "cut", inputs, on_event=kill))
+        now = {
+            file.name: (file.stat().st_mtime_ns, digest_of(file).sha256)
+            for file in folder.glob("*.safetensors")
+        }
+        assert len(now) == len(seen) + 1
+        assert seen.items() <= now.items()
+        seen = now
+    run_merge(tmp_path / "cut", **inputs)
+    assert all((folder / name).stat().st_mtime_ns == one[0] for name, one in seen.items())
+    assert digest_of(folder) == digest_of(tmp_path / "whole" / "merged")
+
+
+def test_a_shard_cut_after_it_was_done_is_written_again(k2, tmp_path):
+    whole = digest_of(run_merge(tmp_path, base=k2).folder / "merged")
+    first = min((tmp_path / "merged").glob("*.safetensors"))
+    first.write_bytes(first.read_bytes()[:-1])
+    assert digest_of(run_merge(tmp_path, base=k2).folder / "merged") == whole
+
+
+def test_packed_again_no_code_changes_and_nearly_nothing_is_left(k2, tmp_path):
+    # Deltas of a thousandth of a weight, as in Kos-1: 4.23e-5 beside 1.40e-2.
+    adapter = families.tinker(tmp_path / "a", {}, {"model.layers.2.mlp.experts": (8, 64, 128)})
+    write_json(adapter / "adapter_config.json", {"r": 4, "lora_alpha": 0.01})
+    job = run_merge(
+        tmp_path / "m", SMALL.model_copy(update={"into": "int4"}), base=k2, adapter=adapter
+    )
+    packed = job.events[-1].summary["packed"]
+    assert packed["codes_changed"] == 0
+    assert abs(packed["int4_slope"]) < 0.5
+    merged = Checkpoint(job.folder / "merged")
+    assert merged.num_packed == 72
+    name = "model.layers.2.mlp.experts.0.up_proj.weight"
+    packed_before, packed_after = Checkpoint(k2)[name], merged[name]
+    assert torch.equal(packed_before.stored.read(), packed_after.stored.read())
+
+
+def test_what_no_adapter_touches_stays_packed_byte_for_byte(k2, tmp_path):
+    job = run_merge(tmp_path, SMALL.model_copy(update={"into": "int4"}), base=k2)
+    before, after = Checkpoint(k2), Checkpoint(job.folder / "merged")
+    assert read_json(job.folder / "merged" / "config.json")["quantization_config"]
+    for name, weight in before.items():
+        assert torch.equal(weight.stored.read(), after[name].stored.read())
+
+
+def test_only_a_packed_base_can_be_packed_again(llama, tmp_path):
+    with pytest.raises(UserError, match="Merge into bf16"):
+        run_merge(tmp_path, Merge(into="int4"), base=llama)
+
+
+def test_without_the_compiled_loops_the_same_bytes_are_written(
+    k2, k2_adapter, tmp_path, monkeypatch
+):
+    first = run_merge(tmp_path / "1", base=k2, adapter=k2_adapter)
+    monkeypatch.setattr(kernels, "HAS_LOOPS", False)
+    second = run_merge(tmp_path / "2", base=k2, adapter=k2_adapter)
+    assert differing(first.folder / "merged", second.folder / "merged") == []
+
+
+def test_a_cut_adapter_is_named(k2, k2_adapter, tmp_path):
+    shutil.copytree(k2_adapter, tmp_path / "a")
+    file = tmp_path / "a" / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(UserError, match=r"adapter_model\.safetensors is cut short: .*lora_"):
+        run_merge(tmp_path / "m", base=k2, adapter=tmp_path / "a")
 
 
 def test_shards_of_another_adapter_are_done_again(k2, k2_text, k2_adapter, tmp_path):

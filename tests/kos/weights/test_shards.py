@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -81,6 +83,59 @@ def test_an_index_that_names_a_missing_shard_is_refused(tmp_path):
 def test_a_folder_without_weights_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"no \.safetensors"):
         Index(tmp_path)
+
+
+def broken(folder: Path, change: Callable[[bytes], bytes]) -> Path:
+    """A file of ``TENSORS`` with other bytes."""
+    path = folder / "model.safetensors"
+    shards.write_shard(path, SPECS, whole)
+    path.write_bytes(change(path.read_bytes()))
+    return folder
+
+
+def test_a_file_cut_short_is_refused_with_the_tensor_it_cuts(tmp_path):
+    with pytest.raises(UserError, match=r"model\.safetensors is cut short: c should end"):
+        Index(broken(tmp_path, lambda raw: raw[:-1]))
+
+
+@pytest.mark.parametrize("length", [0, 5, 30])
+def test_a_cut_header_is_refused(tmp_path, length):
+    with pytest.raises(UserError, match=r"model\.safetensors is cut short"):
+        Index(broken(tmp_path, lambda raw: raw[:length]))
+
+
+def test_bytes_that_no_tensor_owns_are_refused(tmp_path):
+    with pytest.raises(UserError, match="3 bytes more than its header names"):
+        Index(broken(tmp_path, lambda raw: raw + b"abc"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b'"shape":[4,3]', b'"shape":[4,4]', "a in model.* should take 64 bytes"),
+        (b'"F32"', b'"F99"', "a in model.* is of type F99"),
+        (b'"dtype"', b'"DTYPE"', "header of model.* is broken at a"),
+        (b"[48,52]", b"[44,48]", "b in model.* begins at byte"),
+        (b'{"__', b"['__", "is no JSON"),
+    ],
+)
+def test_a_header_that_lies_is_refused_by_name(tmp_path, old, new, said):
+    with pytest.raises(UserError, match=said):
+        Index(broken(tmp_path, lambda raw: raw.replace(old, new, 1)))
+
+
+def test_a_tensor_in_two_shards_is_refused(tmp_path):
+    for name in ("1.safetensors", "2.safetensors"):
+        shards.write_shard(tmp_path / name, SPECS[:1], whole)
+    with pytest.raises(UserError, match=r"a stands in 1\.safetensors and in 2\.safetensors"):
+        Index(tmp_path)
+
+
+def test_a_full_disk_is_told(tmp_path):
+    (tmp_path / "x.safetensors.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        shards.write_shard(tmp_path / "x.safetensors", SPECS, whole)
+    assert not (tmp_path / "x.safetensors").exists()
 
 
 def test_tokenizer_files_are_copied_and_weights_are_not(tmp_path):
