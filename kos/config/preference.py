@@ -95,13 +95,15 @@ class Select(JobConfig):
 
 
 class Average(JobConfig):
-    """Average two or more adapters of one base (Kimi k1.5's model merging)."""
+    """Average two or more adapters of one base, or whole models (Kimi k1.5's model merging)."""
 
     inputs: ClassVar[dict[str, Input]] = {
-        "adapter": Input(("adapter",), "The first, say of the long-thinking model."),
-        "second": Input(("adapter",), "The second, say of the short one."),
-        "third": Input(("adapter",), "A third.", False),
-        "fourth": Input(("adapter",), "A fourth.", False),
+        "adapter": Input(
+            ("adapter", "merged", "base"), "The first, say of the long-thinking model."
+        ),
+        "second": Input(("adapter", "merged", "base"), "The second, say of the short one."),
+        "third": Input(("adapter", "merged", "base"), "A third.", False),
+        "fourth": Input(("adapter", "merged", "base"), "A fourth.", False),
     }
     queue: ClassVar[Literal["cpu", "gpu", "serve"]] = "cpu"
     kind: Literal["average"] = "average"
@@ -109,7 +111,7 @@ class Average(JobConfig):
         "updates",
         description="updates: the mean of what the adapters add to the weights, exactly the "
         "average of the merged models; ranks add up. factors: the mean of the tensors A and B, "
-        "which keeps the rank and differs from the average of the models.",
+        "which keeps the rank and differs from the average of the models. Of adapters only.",
     )
     shares: tuple[float, ...] = Field(
         (), description="Weight of each in its order, one a line; empty takes all alike."

@@ -50,9 +50,13 @@ def average(
     total = sum(weight.stored_bytes for model in models for weight in model.values())
     done, digests = 0, {}
     for file, part in plan.items():
-        digests[file] = shards.write_shard(
-            target / file, part, lambda spec: _mean(spec, models, weights)
-        )
+        # A shard appears whole or not at all: one that is there need not be made again.
+        if (target / file).exists():
+            digests[file] = shards.sha256(target / file)
+        else:
+            digests[file] = shards.write_shard(
+                target / file, part, lambda spec: _mean(spec, models, weights)
+            )
         done += sum(model[spec.name].stored_bytes for spec in part for model in models)
         on_bytes(done, total)
     shards.write_index(target, plan)

@@ -21,9 +21,10 @@ from torch import Tensor
 from kos.config import Average
 from kos.errors import UserError
 from kos.events import Job, Progress, Result, Saved
+from kos.weights import average as models
 from kos.weights.shards import read_json
 
-ADAPTER = "adapter"
+ADAPTER, MERGED = "adapter", "merged"
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 INPUTS = ("adapter", "second", "third", "fourth")
 # Of these the stacking of factors would have to know more than two matrices a weight.
@@ -52,6 +53,15 @@ def average(config: Average, job: Job) -> None:
     """Write ``job.folder/adapter``. Raises UserError when the adapters do not belong together."""
     names = [name for name in INPUTS if name in job.inputs]
     shares = _shares(config.shares, len(names))
+    adapters = [name for name in names if (job.inputs[name] / CONFIG).exists()]
+    if not adapters:
+        _average_models([job.inputs[name] for name in names], shares, job)
+        return
+    if len(adapters) < len(names):
+        raise UserError(
+            f"{', '.join(adapters)} are adapters and the others whole models; merge the adapters "
+            "first, or average adapters alone"
+        )
     sources = [
         _read(name, job.inputs[name], share) for name, share in zip(names, shares, strict=True)
     ]
@@ -67,6 +77,23 @@ def average(config: Average, job: Job) -> None:
         "shares": shares,
     }
     job.emit(Saved("adapter", ADAPTER, summary))
+    job.emit(Result(summary))
+
+
+def _average_models(folders: Sequence[Path], shares: Sequence[float], job: Job) -> None:
+    """The mean of whole models, shard by shard, as a merged model."""
+    made = models.average(
+        folders,
+        job.folder / MERGED,
+        shares=shares,
+        on_bytes=lambda done, total: job.emit(Progress("average", done, total, "bytes")),
+    )
+    summary = {
+        "num_tensors": made.num_tensors,
+        "size_bytes": made.size_bytes,
+        "shares": list(shares),
+    }
+    job.emit(Saved("merged", MERGED, summary))
     job.emit(Result(summary))
 
 

@@ -81,9 +81,10 @@ class Nvfp4Layout(ExportFormat):
 
     def rounded(self, target: Target, merged_RC: Tensor, amax: Tensor) -> Nvfp4Weight:
         """Codes and scales of ``merged_RC``; ``amax`` float32 () is what the weight scale is for."""
-        from kos.weights import nvfp4
+        from kos.weights import kernels, nvfp4
 
-        return nvfp4.quantise(merged_RC, amax / (nvfp4.CODE_MAX * nvfp4.SCALE_MAX))
+        scale_2 = amax / (nvfp4.CODE_MAX * nvfp4.SCALE_MAX)
+        return nvfp4.Nvfp4Weight(*kernels.nvfp4_rows(merged_RC, scale_2), scale_2)
 
     def input_scale(self, target: Target) -> float:
         """amax / 2688 of what calibration saw, or 1.0."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -106,3 +107,35 @@ def test_adapters_that_change_other_weights_are_refused(tmp_path, two):
 def test_shares_must_be_one_an_adapter(tmp_path, two):
     with pytest.raises(UserError, match="2 adapters need 2 shares"):
         run(tmp_path, Average(shares=(1.0,)), **two)
+
+
+def make_models(tmp_path, policy):
+    """The policy, and a copy whose every weight is one greater."""
+    other = tmp_path / "other"
+    shutil.copytree(policy, other)
+    file = other / "model.safetensors"
+    save_file({name: value + 1 for name, value in load_file(file).items()}, file, {"format": "pt"})
+    return {"adapter": policy, "second": other}
+
+
+def test_whole_models_are_averaged_shard_by_shard(tmp_path, policy):
+    job = run(tmp_path, Average(shares=(1, 3)), **make_models(tmp_path, policy))
+    [saved] = [event for event in job.events if isinstance(event, Saved)]
+    before = load_file(policy / "model.safetensors")
+    after = load_file(job.folder / "merged" / "model.safetensors")
+    assert saved.artifact == "merged"
+    for name, value in after.items():
+        torch.testing.assert_close(value, (before[name] + 0.75).to(torch.bfloat16))
+
+
+def test_a_shard_that_stands_is_not_made_again(tmp_path, policy):
+    models = make_models(tmp_path, policy)
+    file = run(tmp_path, Average(), **models).folder / "merged" / "model.safetensors"
+    made = file.stat().st_mtime_ns
+    run(tmp_path, Average(), **models)
+    assert file.stat().st_mtime_ns == made
+
+
+def test_an_adapter_and_a_model_have_no_mean(tmp_path, two, policy):
+    with pytest.raises(UserError, match="merge the adapters first"):
+        run(tmp_path, Average(), adapter=two["adapter"], second=policy)
