@@ -81,23 +81,32 @@ def descendants(artifact: Artifact, *, depth: int = DEPTH) -> list[Node]:
 
 
 def next_steps(artifact: Artifact) -> list[tuple[str, str, str]]:
-    """Jobs that take this artifact: (kind, the name of the input, what the button says)."""
-    return [
-        (kind, name, VERBS.get(kind, model.label()))
-        for kind, model in JOBS.items()
-        for name, wanted in list(model.inputs.items())
-        if artifact.kind in wanted.kinds and (kind, name) not in SKIPPED
-    ]
+    """Jobs that take this artifact: (kind, the name of the input, what the button says).
+
+    One button a job, for the first input it fits.
+    """
+    steps = {}
+    for kind, model in JOBS.items():
+        for name, wanted in model.inputs.items():
+            if artifact.kind in wanted.kinds and (kind, name) not in SKIPPED:
+                steps.setdefault(kind, (kind, name, VERBS.get(kind, model.label())))
+    return list(steps.values())
 
 
 VERBS = {
     "sft": "Fine-tune",
+    "measure": "Measure difficulty",
     "train": "Train",
+    "select": "Select answers",
+    "dpo": "Prefer",
+    "critic": "Refine the critic",
+    "average": "Average",
     "merge": "Merge",
     "export": "Quantise",
+    "survival": "Measure survival",
     "evaluate": "Evaluate",
     "deploy": "Deploy",
     "pipeline": "Run the pipeline",
 }
-# One button a job: a base is evaluated as the reference, a merged model as what is under test.
+# A base is evaluated as the reference, a merged model as what is under test.
 SKIPPED = {("evaluate", "base"), ("merge", "base"), ("export", "base")}

@@ -109,3 +109,9 @@ def test_bytes_are_shown_in_the_size_they_have():
     assert progress.Bar("merge", 1024**2, 2 * 1024**2, "bytes").text == "1.0\xa0MB of 2.0\xa0MB"
     assert progress.Bar("train", 3, 30, "steps").text == "3 of 30 steps"
     assert progress.Bar("load", 0, 1).text == ""
+
+
+def test_an_artifact_is_offered_one_button_a_job(db):
+    kinds = [kind for kind, _name, _verb in lineage.next_steps(make_artifact("adapter"))]
+    assert len(kinds) == len(set(kinds))
+    assert {"train", "average", "merge", "export", "survival"} <= set(kinds)
