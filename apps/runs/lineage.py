@@ -46,13 +46,20 @@ def model(request: PageRequest, pk: int) -> HttpResponse:
     artifact = get_object_or_404(found, pk=pk)
     context = {
         "artifact": artifact,
-        "summary": flatten(artifact.summary) if artifact.summary else {},
+        "summary": flatten(_brief(artifact.summary)),
+        "plan": artifact.summary.get("plan"),
+        "has_survival": bool(artifact.summary.get("survival")),
         "ancestors": ancestors(artifact),
         "descendants": descendants(artifact),
         "next_steps": next_steps(artifact),
         "files": files(artifact),
     }
     return render(request, "runs/model.html", context)
+
+
+def _brief(summary: dict[str, Any]) -> dict[str, Any]:
+    """Without what has a table or a page of its own."""
+    return {key: value for key, value in summary.items() if key not in ("plan", "survival")}
 
 
 def ancestors(artifact: Artifact) -> list[Artifact]:

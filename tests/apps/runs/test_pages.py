@@ -115,3 +115,14 @@ def test_an_artifact_is_offered_one_button_a_job(db):
     kinds = [kind for kind, _name, _verb in lineage.next_steps(make_artifact("adapter"))]
     assert len(kinds) == len(set(kinds))
     assert {"train", "average", "merge", "export", "survival"} <= set(kinds)
+
+
+def test_a_quantised_model_shows_its_plan_as_a_table(client, db):
+    row = {"kind": "mlp.up_proj", "layers": "0-3", "num_tensors": 4, "bytes_before": 8}
+    row |= {"bytes_after": 2, "quantised": True, "why": ""}
+    made = make_artifact("quantised", summary={"plan": [row], "survival": {"all": {"slope": 1}}})
+    client.force_login(made.run.owner)
+    page = client.get(f"/models/{made.pk}/").content.decode()
+    assert "Which tensor fell where" in page
+    assert f"/runs/{made.run_id}/survival/" in page
+    assert "survival / all" not in page
