@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -284,7 +285,7 @@ def table_of_answers(reports: Sequence[dict[str, Any]]) -> str:
                 f"{kept.get('slope_out', 0):.3f}",
                 f"{kept['error']:.4f}",
             ]
-            lines.append(f"| {str(line['label']).split(':')[0]} | {' | '.join(cells)} |")
+            lines.append(f"| {short(line['label'])} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -294,7 +295,11 @@ def interval(found: dict[str, float], factor: float, digits: int, unit: str = ""
 
 
 def name_of(format: ExportFormat) -> str:
-    return format.label().split(":")[0]
+    return short(format.label())
+
+
+def short(label: str) -> str:
+    return re.split(r":| \(", label)[0]
 
 
 def job(folder: Path, seed: int = 0, **inputs: Path) -> LocalJob:

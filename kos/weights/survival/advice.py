@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -125,4 +126,4 @@ def _online(refused: Sequence[Line], *, is_int4: bool) -> Advice:
 
 
 def _name(line: Line) -> str:
-    return str(line["label"]).split(":")[0]
+    return re.split(r":| \(", str(line["label"]))[0]
