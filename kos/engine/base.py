@@ -12,23 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from kos.config.base import Adam
+from kos.engine.capabilities import Capability
 from kos.rl.losses.base import Loss
 
 if TYPE_CHECKING:
+    from kos.config.base import Adam
     from kos.engine.models import Chat
-
-Capability = Literal[
-    "lora",
-    "sample",
-    "forward",
-    "custom_loss",
-    "prompt_logprobs",
-    # Learns from answers that were sampled at another temperature than 1.
-    "temperature",
-    # Starts from an adapter that was trained elsewhere.
-    "adapter",
-]
 
 # How far a long call is: what is done, of how many. May raise to stop the call.
 OnProgress = Callable[[int, int], None]

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from kos.config.base import Lora
-from kos.engine.base import Capability
+from kos.engine.capabilities import Capability
 from kos.registry import Choice, Registry
 
 if TYPE_CHECKING:
+    from kos.config.base import Lora
     from kos.engine.base import Engine
     from kos.engine.machine import Machine
     from kos.events import Job

@@ -20,7 +20,6 @@ from transformers.cache_utils import DynamicCache
 
 from kos.config.base import Adam, Lora
 from kos.engine.base import (
-    Capability,
     Datum,
     ForwardOutput,
     OnProgress,
@@ -28,6 +27,7 @@ from kos.engine.base import (
     SamplingParams,
 )
 from kos.engine.batches import Batch, micro_batches
+from kos.engine.capabilities import Capability
 from kos.engine.checkpoint import read_state, write_state
 from kos.engine.lora import attach, lighten, merge_into
 from kos.engine.machine import Machine

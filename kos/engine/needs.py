@@ -13,7 +13,7 @@ from kos.errors import UserError
 
 if TYPE_CHECKING:
     from kos.config.training import Train
-    from kos.engine.base import Capability
+    from kos.engine.capabilities import Capability
 
 
 def check(config: Train) -> None:

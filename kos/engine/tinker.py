@@ -28,7 +28,6 @@ from torch import Tensor
 
 from kos.config.base import Adam, Lora
 from kos.engine.base import (
-    Capability,
     Datum,
     ForwardOutput,
     OnProgress,
@@ -38,6 +37,7 @@ from kos.engine.base import (
     spread,
 )
 from kos.engine.batches import Batch
+from kos.engine.capabilities import Capability
 from kos.engine.models import Chat
 from kos.engine.stops import cut_early
 from kos.errors import UserError

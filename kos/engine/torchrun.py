@@ -21,7 +21,6 @@ from typing import Any
 import kos
 from kos.config.base import Adam, Lora
 from kos.engine.base import (
-    Capability,
     Datum,
     ForwardOutput,
     OnProgress,
@@ -30,6 +29,7 @@ from kos.engine.base import (
     spread,
 )
 from kos.engine.calls import KEY, Broken, Call, Done, Setup, Told
+from kos.engine.capabilities import Capability
 from kos.engine.machine import Machine
 from kos.engine.models import Chat
 from kos.errors import UserError

@@ -20,7 +20,6 @@ import httpx
 
 from kos.config.base import Adam
 from kos.engine.base import (
-    Capability,
     Datum,
     Engine,
     ForwardOutput,
@@ -30,6 +29,7 @@ from kos.engine.base import (
     derive,
     spread,
 )
+from kos.engine.capabilities import Capability
 from kos.engine.models import Chat
 from kos.engine.stops import cut_early
 from kos.errors import UserError
