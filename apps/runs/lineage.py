@@ -92,7 +92,7 @@ def next_steps(artifact: Artifact) -> list[tuple[str, str, str]]:
 
     One button a job, for the first input it fits.
     """
-    steps = {}
+    steps: dict[str, tuple[str, str, str]] = {}
     for kind, model in JOBS.items():
         for name, wanted in model.inputs.items():
             if artifact.kind in wanted.kinds and (kind, name) not in SKIPPED:

@@ -165,6 +165,9 @@ def test_two_models_answer_side_by_side_without_names_until_a_vote(
     page.keyboard.press("Control+Enter")
     expect(page.locator(".msg.user")).to_have_count(4)
     expect(page.locator("[data-answer] table")).to_have_count(4)
+    # A table is drawn before its answer has ended, and only ended ones are voted on.
+    for number in range(4):
+        finished(page, number)
     page.get_by_role("button", name="A", exact=True).click()
     expect(page.get_by_text("You voted")).to_be_visible()
     names = page.locator(".columns > section > header .badge").all_inner_texts()
