@@ -5,7 +5,8 @@ ENV PYTHONUNBUFFERED=1 DJANGO_SETTINGS_MODULE=kosweb.settings KOS_VAR=/var/lib/k
 WORKDIR /kos
 RUN pip install --no-cache-dir uv
 COPY requirements requirements
-RUN uv pip install --system --compile-bytecode -r requirements/base.txt
+# local.txt: base.txt, and the PostgreSQL whose pg_dump and pg_restore a backup takes.
+RUN uv pip install --system --compile-bytecode -r requirements/local.txt
 RUN useradd --system kos && install -d -o kos /var/lib/kos /artifacts
 
 FROM base AS source

@@ -2,7 +2,8 @@
 # make up     the console
 # make test   all tests
 # make web    the tests of the web alone, in an environment without torch
-# make check  linters, types, contracts
+# make check  linters, types, contracts, audit
+# make audit  versions, licences and known vulnerabilities of what is installed and vendored
 # make vllm   add vLLM (CUDA where there is a GPU, else CPU)
 # make lock   resolve the requirements anew
 # make clean  remove the environment and this machine's data
@@ -12,22 +13,22 @@ BIN := .venv/bin
 # uv does not read pip's setting; without it, it misses wheels that lie at hand.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: demo up test web check vllm lock clean
+.PHONY: demo up test web check audit vllm lock clean
 .DELETE_ON_ERROR:
 
-demo: .venv/.train
+demo: .venv/.train $(BIN)/kos
 	$(BIN)/python manage.py demo
 
-up: .venv/.train
+up: .venv/.train $(BIN)/kos
 	$(BIN)/python manage.py up
 
-test: .venv/.test
+test: .venv/.test $(BIN)/kos
 	$(BIN)/python -m pytest $(ARGS)
 
-web: .venv/.dev
+web: .venv/.dev $(BIN)/kos
 	$(BIN)/python -m pytest $(ARGS)
 
-check: .venv/.test
+check: .venv/.test audit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -35,6 +36,10 @@ check: .venv/.test
 	$(BIN)/djlint --lint templates
 	$(BIN)/mypy kos apps workers kosweb
 	$(BIN)/python manage.py makemigrations --check --dry-run --settings tests.settings
+
+audit: .venv/.test
+	$(BIN)/python scripts/vendor_static.py --check
+	$(BIN)/python scripts/audit_packages.py
 
 .venv/.made:
 	$(PYTHON) -m venv --without-pip .venv
@@ -57,6 +62,15 @@ define install
 	fi
 endef
 
+# The `kos` command: this checkout itself, which stays what is imported, and none of what it needs.
+$(BIN)/kos: pyproject.toml | .venv/.made
+	if [ -x $(BIN)/uv ]; then \
+	  $(BIN)/uv pip install --python $(BIN)/python --no-deps --quiet -e .; \
+	else \
+	  $(PYTHON) -m pip --python $(BIN)/python install --no-deps --quiet -e .; \
+	fi
+	touch $@
+
 vllm: .venv/.train
 	if command -v nvidia-smi; then \
 	  $(BIN)/uv pip install --python $(BIN)/python -r requirements/gpu.txt --overrides requirements/overrides.txt; \
@@ -68,7 +82,7 @@ vllm: .venv/.train
 COMPILE = $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 pyproject.toml
 UNTAG = sed -i 's/+cpu$$//'
 lock: .venv/.made
-	$(COMPILE) --overrides requirements/overrides.txt -o requirements/test.txt --extra local --extra train --extra tinker --extra dev --extra oracle
+	$(COMPILE) --overrides requirements/overrides.txt -o requirements/test.txt --extra local --extra train --extra tinker --extra telemetry --extra trackers --extra dev --extra oracle
 	$(UNTAG) requirements/test.txt
 	for extras in "base" "local --extra local" "train --extra local --extra train" "dev --extra local --extra dev"; do \
 	  set -- $$extras; name=$$1; shift; \
