@@ -43,6 +43,9 @@ def validate(args: Any, schema: Mapping[str, Any]) -> Refusal | None:
         error = best_match(validator.iter_errors(args))
     except (UnknownType, Unresolvable, RecursionError, re.error) as failure:
         return Refusal("schema_invalid", f"the tool's schema cannot be applied ({failure})")
+    except OverflowError:
+        # A multiple of a fraction is looked for in floats, which an integer may exceed.
+        return Refusal("schema_invalid", "a number is too large to be held against the schema")
     if error is None:
         return None
     return Refusal("schema_invalid", _clip(error.message), error.json_path, _clip(_hint(error)))
@@ -102,8 +105,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _check_text(value: Any) -> None:
-    """Raise ValueError for what cannot be kept: half characters, or nesting without end."""
-    json.dumps(value, ensure_ascii=False).encode()
+    """Raise ValueError for what cannot be kept: half characters, 1e999, or nesting without end."""
+    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [inner for outer in level for inner in _inside(outer)]

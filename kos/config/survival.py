@@ -15,6 +15,7 @@ from kos.weights.formats.int4_unbiased import Int4ActivationAware, Int4Stochasti
 from kos.weights.formats.mxfp4 import Mxfp4
 from kos.weights.formats.nvfp4 import Nvfp4
 from kos.weights.formats.nvfp4_variants import Nvfp4ActivationAware
+from kos.weights.formats.online import Int4Online, Nvfp4Online
 
 FORMATS.register_folder("kos.weights.formats")
 
@@ -47,6 +48,8 @@ class Survival(JobConfig):
             Mxfp4(),
             Nvfp4(),
             Nvfp4ActivationAware(),
+            Nvfp4Online(),
+            Int4Online(),
         ),
         description="Formats to hold side by side; one that the base does not allow is left out.",
     )

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
+from kos.data.lines import read_lines
 from kos.data.rubrics import Frozen
 from kos.errors import UserError
 from kos.files import replace_when_whole
@@ -65,16 +66,15 @@ def write(path: Path, rows: Iterable[R]) -> None:
 def read(path: Path, row: type[R]) -> list[R]:
     """All rows; UserError names the line that is none, or says that there are none."""
     found = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                found.append(row.model_validate_json(line))
-            except ValidationError as error:
-                problem = error.errors()[0]
-                place = ".".join(map(str, problem["loc"])) or "row"
-                raise UserError(
-                    f"line {number} of {path.name} cannot be read ({place}: {problem['msg']})"
-                ) from error
+    for line in read_lines(path):
+        try:
+            found.append(row.model_validate_json(line.text))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            place = ".".join(map(str, problem["loc"])) or "row"
+            raise UserError(
+                f"line {line.number} of {path.name} cannot be read ({place}: {problem['msg']})"
+            ) from error
     if not found:
         raise UserError(f"{path.name} is empty: there is nothing to learn from")
     return found

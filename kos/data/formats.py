@@ -59,17 +59,14 @@ def format_of(row: Row) -> Format:
         "neither Kos (messages, rubric) nor HealthBench (prompt, rubrics) nor HealthBench "
         "Professional (conversation, rubric_items) nor a rubric file (query, rubric) nor a task "
         "with an answer (prompt, answer) nor PhysicianBench (task, checkpoints): it has "
-        f"{', '.join(sorted(map(str, row))[:8]) or 'no'} fields"
+        f"{_names(row) or 'no'} fields"
     )
 
 
 def from_mapping(fields: FieldMap, row: Row) -> Fields:
     """The row read as ``fields`` says; raises UserError when the prompt is not there."""
     if fields.prompt not in row:
-        raise UserError(
-            f"no field {fields.prompt!r} for the prompt; the row has "
-            f"{', '.join(sorted(map(str, row))[:8])}"
-        )
+        raise UserError(f"no field {fields.prompt!r} for the prompt; the row has {_names(row)}")
     found: Fields = {
         "id": str(row.get(fields.id) or "") or _hashed(row[fields.prompt]),
         "messages": messages(row[fields.prompt]),
@@ -84,6 +81,11 @@ def from_mapping(fields: FieldMap, row: Row) -> Fields:
     if fields.answer and row.get(fields.answer) not in (None, ""):
         found["verifier"] = {"kind": fields.verifier, "answer": _text(row[fields.answer])}
     return found
+
+
+def _names(row: Row) -> str:
+    """Some of the row's fields; a name may be a whole file that lost its quotes."""
+    return ", ".join(sorted(str(name)[:40] for name in row)[:8])
 
 
 def messages(prompt: Any) -> list[Any]:
@@ -219,7 +221,7 @@ def _from_answered(row: Row) -> Fields:
 def _verifier_kind(row: Row) -> tuple[str, Fields]:
     given = row.get("verifier")
     if isinstance(given, dict):
-        return str(given.get("kind", "exact")), dict(given.get("params") or {})
+        return str(given.get("kind", "exact")), physicianbench.object_of(given, "params")
     params = {
         name: row[name] for name in ("pattern", "schema", "tests", "rtol", "atol") if name in row
     }

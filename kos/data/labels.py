@@ -7,14 +7,15 @@ judge; it is no prompt to train on or to evaluate.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kos.data.formats import messages
-from kos.data.lines import Line, parse_object, read_lines
-from kos.data.readers import LineProblem
+from kos.data.lines import Line, parse_object, read_lines, refuse_unkept
+from kos.data.readers import LineProblem, first_of
+from kos.data.rubrics import MOST_POINTS
 from kos.errors import UserError
 
 NEEDED = ("prompt", "completion", "rubric", "binary_labels")
@@ -61,8 +62,7 @@ def read_labels(path: Path) -> LabelReport:
     """Read JSON lines of labels; raises UserError when none is usable."""
     report = _read(read_lines(path))
     if not report.rows:
-        first = f" (line {report.problems[0].line}: {report.problems[0].text})"
-        raise UserError("no usable label in the file" + (first if report.problems else ""))
+        raise UserError(f"no usable label in the file{first_of(report.problems)}")
     return report
 
 
@@ -88,9 +88,12 @@ def row_of(row: Mapping[str, Any]) -> LabelledAnswer:
     missing = [name for name in NEEDED if name not in row]
     if missing:
         raise UserError(f"no {', '.join(missing)}; a row of labels has {', '.join(NEEDED)}")
+    refuse_unkept(row)
     labels, people = row["binary_labels"], row.get("anonymized_physician_ids") or []
     if not isinstance(labels, list) or not labels or {type(one) for one in labels} != {bool}:
         raise UserError("binary_labels must be a list of true and false that is not empty")
+    if not isinstance(people, list):
+        raise UserError("anonymized_physician_ids must be a list")
     if people and len(people) != len(labels):
         raise UserError(f"{len(labels)} labels and {len(people)} physicians do not go together")
     if not isinstance(row["rubric"], str) or not isinstance(row["completion"], str):
@@ -101,7 +104,7 @@ def row_of(row: Mapping[str, Any]) -> LabelledAnswer:
     return LabelledAnswer(
         id=hashlib.sha256(named.encode()).hexdigest(),
         prompt_id=prompt_id,
-        messages=tuple(messages(row["prompt"])),
+        messages=tuple(_said(messages(row["prompt"]))),
         answer=row["completion"],
         criterion=row["rubric"],
         met=tuple(labels),
@@ -112,11 +115,20 @@ def row_of(row: Mapping[str, Any]) -> LabelledAnswer:
     )
 
 
+def _said(rows: list[Any]) -> Iterator[Mapping[str, Any]]:
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict) or not isinstance(row.get("content"), str):
+            raise UserError(f"message {number} of the prompt is no object with a text as content")
+        yield row
+
+
 def _points(given: Any) -> float:
     if given is None:
         return 1.0
     if isinstance(given, bool) or not isinstance(given, int | float) or not given:
         raise UserError(f"points must be a number other than 0, found {given!r}")
+    if abs(given) > MOST_POINTS:
+        raise UserError(f"points are beyond {MOST_POINTS:,}")
     return float(given)
 
 

@@ -11,11 +11,14 @@ when they are equal. Only ids come out, so restricted benchmarks can be checked.
 from __future__ import annotations
 
 import argparse
+import heapq
 import json
 import re
 import sys
+import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations, groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +29,10 @@ from kos.errors import UserError
 SHINGLE_WORDS = 5
 THRESHOLD = 0.3
 WORD = re.compile(r"\w+")
+# Of each prompt of a large set only this many shingles are held against the others'.
+SKETCH = 24
+REPEAT_THRESHOLD = 0.6
+EVERY = 500
 # A run of words that more evaluation prompts share is a phrase of the benchmark, not a question.
 MAX_SHARED_BY = 50
 
@@ -45,7 +52,7 @@ def find_overlaps(
     *,
     threshold: float = THRESHOLD,
 ) -> list[Overlap]:
-    """Pairs whose share reaches ``threshold``, the largest share first; a task never meets itself.
+    """Pairs whose share reaches ``threshold``, the largest share first.
 
     Time and memory grow with the words in both sets, not with the number of pairs.
     """
@@ -69,6 +76,70 @@ def find_overlaps(
             if num / sizes[other] >= threshold
         ]
     return sorted(pairs, key=lambda pair: (-pair.share, pair.train_id, pair.evaluation_id))
+
+
+class Repeat(NamedTuple):
+    """Two prompts of one set by their places, the earlier first. ``share`` 1 and
+    ``is_exact``: the same words in the same order."""
+
+    first: int
+    second: int
+    share: float
+    is_exact: bool
+
+
+def find_repeats(
+    texts: Iterable[str],
+    *,
+    threshold: float = REPEAT_THRESHOLD,
+    told: Callable[[int], None] | None = None,
+) -> list[Repeat]:
+    """Prompts of one set that say the same, exactly or nearly, the nearest first.
+
+    ``share`` is the part of the shorter prompt's shingles that the longer one has. Candidates
+    are found by the smallest few shingles of each prompt, and the share is then counted over
+    all of them. Of equal prompts each is paired with the first. ``told`` hears how many texts
+    were read.
+    """
+    firsts: dict[str, int] = {}
+    repeats: list[Repeat] = []
+    sketches: list[int] = []
+    plains: dict[int, str] = {}
+    for place, text in enumerate(texts):
+        plain = " ".join(WORD.findall(text.lower()))
+        if plain and (first := firsts.setdefault(plain, place)) != place:
+            repeats.append(Repeat(first, place, 1.0, True))
+        elif plain:
+            plains[place] = plain
+            # Place and shingle in one number: a set of 100,000 prompts has millions of them.
+            sketches += [(shingle << 24) | place for shingle in _sketch(plain)]
+        if told is not None and place % EVERY == EVERY - 1:
+            told(place + 1)
+    for first, second in _candidates(sketches):
+        one, other = shingles(plains[first]), shingles(plains[second])
+        share = len(one & other) / min(len(one), len(other))
+        if share >= threshold:
+            repeats.append(Repeat(first, second, share, False))
+    return sorted(repeats, key=lambda pair: (not pair.is_exact, -pair.share, pair[:2]))
+
+
+def _sketch(plain: str) -> list[int]:
+    """The smallest shingles by CRC-32, which is the same in every process, as hash() is not."""
+    words = plain.split(" ")
+    last = max(1, len(words) - SHINGLE_WORDS + 1)
+    runs = {" ".join(words[start : start + SHINGLE_WORDS]) for start in range(last)}
+    return heapq.nsmallest(SKETCH, {zlib.crc32(run.encode()) for run in runs})
+
+
+def _candidates(sketches: list[int]) -> list[tuple[int, int]]:
+    """Pairs of places that share a shingle of their sketches."""
+    sketches.sort()
+    pairs: set[tuple[int, int]] = set()
+    for _, group in groupby(sketches, key=lambda one: one >> 24):
+        places = sorted(one & 0xFFFFFF for one in group)
+        if 1 < len(places) <= MAX_SHARED_BY:
+            pairs.update(combinations(places, 2))
+    return sorted(pairs)
 
 
 def text_of(task: RubricTask) -> str:

@@ -35,6 +35,8 @@ def read_folder(folder: Path) -> Iterator[tuple[str, dict[str, Any] | str]]:
 
 def _row(folder: Path, name: str) -> dict[str, Any]:
     found = parse(read_document(folder / CHECKPOINTS, max_bytes=MAX_PART_BYTES))
+    if not isinstance(found, list | dict):
+        raise UserError(f"{CHECKPOINTS} is neither a list nor an object")
     row: dict[str, Any] = {"checkpoints": found} if isinstance(found, list) else dict(found)
     row.setdefault("task", name)
     if (folder / TASK).is_file():
@@ -84,7 +86,7 @@ def _checkpoint(point: Any) -> dict[str, Any]:
     if not isinstance(point, dict):
         raise UserError("a checkpoint is not an object")
     key = str(point.get("id") or point.get("checkpoint_id") or "")
-    params = dict(point.get("params") or {})
+    params = object_of(point, "params")
     truth = point.get("ground_truth", params.get("expected", ""))
     known = {
         "id", "checkpoint_id", "text", "description", "kind", "eval_method", "layer",
@@ -104,6 +106,14 @@ def _checkpoint(point: Any) -> dict[str, Any]:
             "determinism": str(point.get("determinism") or ""),
         },
     }
+
+
+def object_of(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object under ``name``, or an empty one; raises UserError for another type."""
+    found = row.get(name) or {}
+    if not isinstance(found, dict):
+        raise UserError(f"{name} must be an object, found {type(found).__name__}")
+    return dict(found)
 
 
 def _tools(points: Sequence[Any]) -> set[str]:

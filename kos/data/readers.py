@@ -9,18 +9,27 @@ may be gzip. ``kos.data.formats`` has the shapes of rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import ValidationError
 
 from kos.data import physicianbench
 from kos.data.formats import FieldMap, format_of, from_mapping
-from kos.data.lines import Line, bounded, parse, parse_object, read_document, read_lines
+from kos.data.lines import (
+    ODD,
+    Line,
+    bounded,
+    parse,
+    parse_object,
+    parse_yaml,
+    read_document,
+    read_lines,
+    refuse_unkept,
+)
 from kos.data.rubrics import RubricTask
 from kos.errors import UserError
 
@@ -42,6 +51,11 @@ class LineProblem:
     text: str
 
 
+def first_of(problems: Sequence[LineProblem]) -> str:
+    """The first of ``problems`` in brackets, for a sentence; an empty file has none."""
+    return f" (line {problems[0].line}: {problems[0].text})" if problems else ": it is empty"
+
+
 @dataclass
 class ImportReport:
     """What a file holds: the usable tasks, what is wrong in which line, and what is odd.
@@ -60,13 +74,19 @@ class ImportReport:
         return any(task.restricted for task in self.tasks)
 
 
-def read_file(path: Path, *, fields: FieldMap | None = None, query: str = "") -> ImportReport:
+def read_file(
+    path: Path,
+    *,
+    fields: FieldMap | None = None,
+    query: str = "",
+    told: Callable[[int], None] | None = None,
+) -> ImportReport:
     """Read a file or a PhysicianBench folder; raises UserError when nothing in it is usable.
 
     ``fields`` says which field of a row holds what, for rows of no known format. ``query`` is
-    the prompt of a file that holds nothing but a rubric.
+    the prompt of a file that holds nothing but a rubric. ``told`` hears the number of each row.
     """
-    return _read(_rows(path, query), fields)
+    return _read(_rows(path, query), fields, told)
 
 
 def kind_of(path: Path) -> Kind:
@@ -87,10 +107,16 @@ def read_tasks(lines: Iterable[bytes | str], *, fields: FieldMap | None = None) 
     return _read(((line.number, line.text) for line in bounded(lines)), fields)
 
 
-def _read(rows: Iterable[tuple[int, Any]], fields: FieldMap | None) -> ImportReport:
+def _read(
+    rows: Iterable[tuple[int, Any]],
+    fields: FieldMap | None,
+    told: Callable[[int], None] | None = None,
+) -> ImportReport:
     report = ImportReport(format="")
     seen: dict[str, int] = {}
     for number, row in rows:
+        if told is not None:
+            told(number)
         try:
             task = _task(number, row, report, seen, fields)
         except UserError as error:
@@ -99,8 +125,7 @@ def _read(rows: Iterable[tuple[int, Any]], fields: FieldMap | None) -> ImportRep
             seen[task.id] = number
             report.tasks.append(task)
     if not report.tasks:
-        first = f" (line {report.problems[0].line}: {report.problems[0].text})"
-        raise UserError("no usable prompt in the file" + (first if report.problems else ""))
+        raise UserError(f"no usable prompt in the file{first_of(report.problems)}")
     return report
 
 
@@ -113,6 +138,7 @@ def _task(
         row = parse_object(row)
     if not isinstance(row, dict):
         raise UserError("each row must be a JSON object")
+    refuse_unkept(row)
     try:
         if fields is None:
             form = format_of(row)
@@ -124,7 +150,7 @@ def _task(
         task = RubricTask.model_validate(found)
     except ValidationError as error:
         raise UserError(_sentence(error)) from error
-    except (TypeError, AttributeError) as error:
+    except ODD as error:
         raise UserError(f"a field is of another type than its format has: {error}") from error
     if task.id in seen:
         raise UserError(f"id {task.id!r} already stands in line {seen[task.id]}")
@@ -207,20 +233,10 @@ def _is_criterion(row: Mapping[str, Any]) -> bool:
 
 
 def _yaml(path: Path) -> Any:
-    text = read_document(path, max_bytes=MAX_YAML_BYTES)
     try:
-        return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader, and stricter
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path.name} is not YAML that Kos reads: {error}") from error
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases: a few lines of them can stand for gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("aliases are not read; write the text out")
-        return super().compose_node(parent, index)
+        return parse_yaml(read_document(path, max_bytes=MAX_YAML_BYTES))
+    except UserError as error:
+        raise UserError(f"{path.name}: {error}") from error
 
 
 def _sentence(error: ValidationError) -> str:

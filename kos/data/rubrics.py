@@ -13,12 +13,15 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 from typing import Literal, Self
+from unicodedata import category
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 UseCase = Literal["consult", "writing", "research", "other"]
 Split = Literal["train", "validation", "test"]
 VerifierKind = Literal["exact", "numeric", "choice", "regex", "code_tests", "json_schema", "expr"]
+# Beyond it a sum of points could be no number any more.
+MOST_POINTS = 1_000_000
 # Empty, it is not written: a row of an older Kos keeps its JSON and so its hash.
 Later = partial(Field, exclude_if=lambda value: not value)
 
@@ -78,7 +81,11 @@ class RubricItem(Frozen):
 
     key: str = Field(min_length=1, max_length=80, description="Stable name within the prompt.")
     text: str = Field(min_length=1, description="What the grader looks for, as a sentence.")
-    points: float = Field(description="Earned when met; negative for a fault. Never 0.")
+    points: float = Field(
+        ge=-MOST_POINTS,
+        le=MOST_POINTS,
+        description="Earned when met; negative for a fault. Never 0.",
+    )
     check: Check | None = None
     tags: tuple[str, ...] = ()
     checkpoint: Checkpoint | None = Later(None)
@@ -213,6 +220,14 @@ class RubricTask(Frozen):
     level: int | None = Later(None, ge=1, le=5, description="Difficulty from 1 to 5.")
     weight: float | None = Later(None, gt=0, description="Share in sampling; without it 1.")
     measured: Measured | None = Later(None)
+
+    @field_validator("id")
+    @classmethod
+    def _is_one_line(cls, id: str) -> str:
+        # It stands in addresses and in names of files.
+        if any(category(character) in ("Cc", "Zl", "Zp") for character in id):
+            raise ValueError(f"{id!r} has a line break or a control character")
+        return id
 
     @model_validator(mode="after")
     def _is_answerable(self) -> Self:

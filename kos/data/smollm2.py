@@ -31,7 +31,10 @@ def write(folder: Path, *, adapter: Path | None = None) -> dict[str, object]:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    from kos.weights import gguf_in
+
     source = find()
+    gguf_in.check(source)
     model: Any = AutoModelForCausalLM.from_pretrained(
         source.parent,
         gguf_file=source.name,

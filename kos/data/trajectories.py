@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from kos.data.lines import read_lines
 from kos.data.rubrics import Frozen
 from kos.errors import UserError
 from kos.files import replace_when_whole
@@ -44,14 +45,13 @@ def write(folder: Path, trajectories: Iterable[Trajectory]) -> Path:
 def read(folder: Path) -> list[Trajectory]:
     """All trajectories in ``folder``; UserError names the line that is none."""
     found = []
-    with (folder / FILE).open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                found.append(Trajectory.model_validate_json(line))
-            except ValidationError as error:
-                problem = error.errors()[0]
-                place = ".".join(map(str, problem["loc"]))
-                raise UserError(
-                    f"line {number} of {FILE} is no trajectory ({place}: {problem['msg']})"
-                ) from error
+    for line in read_lines(folder / FILE):
+        try:
+            found.append(Trajectory.model_validate_json(line.text))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            place = ".".join(map(str, problem["loc"]))
+            raise UserError(
+                f"line {line.number} of {FILE} is no trajectory ({place}: {problem['msg']})"
+            ) from error
     return found

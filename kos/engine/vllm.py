@@ -42,8 +42,10 @@ PROBE_TOKENS = 64
 AT_ONCE = 64
 # A long answer comes in one piece.
 SILENCE_SECONDS = 3600.0
-# Below this, in nats a token, an update cannot be told from two programs' rounding.
+# A move of the trainer tells something from here on: in nats a token, and in times the distance
+# that the rounding of two programs makes between them at the same weights.
 VISIBLE = 1e-3
+CLEAR_OF_ROUNDING = 3.0
 
 
 class Server(Protocol):
@@ -233,7 +235,8 @@ class SampledElsewhere:
         with self._connect() as http:
             found = Proof(trainer, tuple(_logprobs(http, name, tokens)))
         wrong = judge(found, self._proof, tolerance=self._tolerance)
-        if not wrong:
+        # Small updates add up: the next proof looks back to the last one that told something.
+        if not wrong and (self._proof is None or has_moved(found, self._proof)):
             self._proof = found
         return wrong
 
@@ -268,8 +271,8 @@ def judge(found: Proof, before: Proof | None, *, tolerance: float) -> str:
     """What ``found`` says is wrong with the server's weights; "" when nothing is.
 
     Two programs never agree to the last digit, so the distance may be up to ``tolerance``. An
-    update smaller than that is proven by how both moved since ``before``: what the server keeps
-    of old weights shows as a move it did not make.
+    update smaller than that is proven by how both moved since ``before``, once that is clear of
+    rounding: what the server keeps of old weights shows as a move it did not make.
     """
     if len(found.trainer) != len(found.server):
         return "The sampler read another number of tokens than the trainer."
@@ -278,7 +281,7 @@ def judge(found: Proof, before: Proof | None, *, tolerance: float) -> str:
             f"The sampler's log-probabilities of a fixed text are {found.distance:.3f} nats a "
             f"token from the trainer's; {tolerance:g} is allowed. It does not have the new weights."
         )
-    if before is None or _distance(before.trainer, found.trainer) < VISIBLE:
+    if before is None or not has_moved(found, before):
         return ""
     moved = [new - old for new, old in zip(found.trainer, before.trainer, strict=True)]
     followed = [new - old for new, old in zip(found.server, before.server, strict=True)]
@@ -289,6 +292,12 @@ def judge(found: Proof, before: Proof | None, *, tolerance: float) -> str:
         f"Since the last update the sampler's log-probabilities moved {share:.0%} of the way that "
         "the trainer's did. It does not have the new weights."
     )
+
+
+def has_moved(found: Proof, before: Proof) -> bool:
+    """Whether the trainer moved further than the two programs' rounding."""
+    moved = _distance(before.trainer, found.trainer)
+    return moved >= max(VISIBLE, CLEAR_OF_ROUNDING * before.distance)
 
 
 def _logprobs(http: httpx.Client, model: str, tokens: Sequence[int]) -> list[float]:

@@ -16,7 +16,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kos.data.lines import Line, parse, parse_object, read_document, read_lines
+from kos.data.lines import (
+    Line,
+    parse,
+    parse_object,
+    read_document,
+    read_lines,
+    refuse_unkept,
+)
 from kos.errors import UserError
 from kos.evals.scores import GradedAnswer
 from kos.events import ItemGrade
@@ -166,6 +173,7 @@ def _answers(
 def _answer(row: Any, model: str, seen: Counter[tuple[str, str]]) -> FinishedAnswer:
     if not isinstance(row, dict):
         raise UserError("each row must be a JSON object")
+    refuse_unkept(row)
     prompt = row.get("prompt_id")
     if not isinstance(prompt, str) or not prompt:
         raise UserError("prompt_id must be a text that is not empty")

@@ -31,15 +31,24 @@ class NoReplyError(Exception):
     """The endpoint gave no reply after every try; the text says what it said last."""
 
 
+class OtherShapeError(UserError):
+    """The endpoint answers, but not as OpenAI's do."""
+
+
 @dataclass
 class Endpoint:
-    """The judge ``model``; at most ``in_flight`` requests are open at any time."""
+    """The judge ``model``; at most ``in_flight`` requests are open at any time.
+
+    ``timeout_seconds`` is for the whole of a reply: the connection's own is only for silence,
+    and a server that sends a byte now and then is never silent.
+    """
 
     http: httpx.AsyncClient
     model: str
     params: Mapping[str, Any]
     in_flight: int
     tries: int
+    timeout_seconds: float | None = None
     _room: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -50,7 +59,8 @@ class Endpoint:
         """One reply.
 
         Raises NoReplyError after ``tries`` failures that may pass, and UserError at once for
-        one that will not: a wrong key, model or address.
+        one that will not: a wrong key, model or address. A reply of another shape may be a
+        gateway's page: only the last of the tries makes it a UserError.
         """
         body = {"model": self.model, "messages": list(messages), **self.params}
         started = time.perf_counter()
@@ -61,12 +71,22 @@ class Endpoint:
                 await asyncio.sleep(_pause(attempt, told_wait))
             async with self._room:
                 try:
-                    response = await self.http.post("/v1/chat/completions", json=body)
-                except httpx.TransportError as error:
+                    async with asyncio.timeout(self.timeout_seconds):
+                        response = await self.http.post("/v1/chat/completions", json=body)
+                except TimeoutError:
+                    problem, told_wait = f"no whole reply in {self.timeout_seconds:g} s", None
+                    continue
+                except (httpx.TransportError, httpx.DecodingError) as error:
                     problem, told_wait = str(error) or type(error).__name__, None
                     continue
             if response.is_success:
-                return _reply(response, time.perf_counter() - started)
+                try:
+                    return _reply(response, time.perf_counter() - started)
+                except OtherShapeError:
+                    if attempt == self.tries - 1:
+                        raise
+                    problem, told_wait = "a reply of another shape", None
+                    continue
             problem = f"status {response.status_code}: {response.text[:200]}"
             if response.status_code not in PASSING:
                 raise UserError(f"The judge {self.model!r} refused the request ({problem}).")
@@ -78,13 +98,24 @@ def _reply(response: httpx.Response, seconds: float) -> Reply:
     try:
         body = response.json()
         text = body["choices"][0]["message"]["content"] or ""
-    except (ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f"The judge's server answers, but not as OpenAI's do: {response.text[:200]}"
-        ) from error
-    usage = body.get("usage") or {}
-    read, wrote = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return Reply(text, seconds, wrote or 0, read or 0)
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise _other_shape(response) from error
+    if not isinstance(text, str):
+        raise _other_shape(response)
+    usage = body.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    read, wrote = (_count(usage.get(f"{side}_tokens")) for side in ("prompt", "completion"))
+    return Reply(text, seconds, wrote, read)
+
+
+def _other_shape(response: httpx.Response) -> OtherShapeError:
+    return OtherShapeError(
+        f"The judge's server answers, but not as OpenAI's do: {response.text[:200]}"
+    )
+
+
+def _count(value: Any) -> int:
+    return value if type(value) is int and value > 0 else 0
 
 
 def _told_wait(response: httpx.Response) -> float | None:

@@ -88,7 +88,8 @@ class Judge(Grader):
     ) -> JudgeAtWork:
         """The judge on an open connection; ``is_reversed`` turns every order of items round."""
         params = {"max_tokens": self.max_tokens, "temperature": self.temperature}
-        endpoint = Endpoint(http, self.model, params, self.in_flight, self.tries)
+        limits = (self.in_flight, self.tries, self.timeout_seconds)
+        endpoint = Endpoint(http, self.model, params, *limits)
         return JudgeAtWork(self, endpoint, cache, seed, is_reversed)
 
 

@@ -7,6 +7,7 @@ and dashes are made plain first.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 from kos.data.rubrics import Check, NumberRange
@@ -45,11 +46,12 @@ def plain(text: str) -> str:
 
 def occurs(phrase: str, text: str) -> bool:
     """Whether ``phrase`` stands in the plain ``text`` as whole words."""
-    return _pattern(phrase).search(text) is not None
+    return pattern_of(phrase).search(text) is not None
 
 
 @lru_cache(maxsize=4096)
-def _pattern(phrase: str) -> re.Pattern[str]:
+def pattern_of(phrase: str) -> re.Pattern[str]:
+    """What finds ``phrase`` in a plain text."""
     words = re.escape(plain(phrase))
     return re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
 
@@ -66,10 +68,14 @@ def _shape_holds(check: Check, answer: str, text: str) -> bool:
 
 
 def _states_number(wanted: NumberRange, text: str) -> bool:
+    return next(stated_numbers(wanted, text), None) is not None
+
+
+def stated_numbers(wanted: NumberRange, text: str) -> Iterator[tuple[int, int]]:
+    """Where the plain ``text`` states a number of the range, near one of its words."""
     for found in NUMBER.finditer(text):
         if wanted.low <= float(found.group().replace(",", "")) <= wanted.high:
             start = max(0, found.start() - NEAR_CHARS)
             around = text[start : found.end() + NEAR_CHARS]
             if not wanted.near or any(occurs(word, around) for word in wanted.near):
-                return True
-    return False
+                yield found.span()

@@ -92,8 +92,10 @@ def read_all(reply: str, keys: Sequence[str]) -> dict[str, Ruling]:
         raise UnreadableError("the reply has no list of verdicts")
     found: dict[str, list[Ruling]] = {key: [] for key in keys}
     for verdict in verdicts:
-        if isinstance(verdict, dict) and verdict.get("key") in found:
-            found[verdict["key"]].append(_ruling(verdict))
+        key = verdict.get("key") if isinstance(verdict, dict) else None
+        # No key of ours is anything but a text, and a list cannot be looked up.
+        if isinstance(key, str) and key in found:
+            found[key].append(_ruling(verdict))
     return {key: rulings[0] for key, rulings in found.items() if len(rulings) == 1}
 
 
@@ -125,7 +127,7 @@ def read_object(reply: str) -> dict[str, Any]:
     start, end = reply.find("{"), reply.rfind("}")
     try:
         found = json.loads(reply[start : end + 1])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableError(f"the reply is no JSON ({error})") from error
     if not isinstance(found, dict):
         raise UnreadableError("the reply is no JSON object")
@@ -136,4 +138,6 @@ def _ruling(found: dict[str, Any]) -> Ruling:
     met = found.get("criteria_met")
     if not isinstance(met, bool):
         raise UnreadableError(f"criteria_met is {met!r}, neither true nor false")
-    return Ruling(met, str(found.get("explanation") or ""))
+    # Kept in databases that take neither half a character nor a NUL.
+    said = str(found.get("explanation") or "").replace("\0", "\ufffd")
+    return Ruling(met, said.encode(errors="replace").decode())

@@ -200,7 +200,8 @@ def check_slug(slug: str) -> str:
 def digest_of(description: str, schema: Mapping[str, Any]) -> str:
     """Over a tool's description and schema as its server sends them; 64 hex digits."""
     text = json.dumps([description, schema], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    # Half a character is no reason to fail: the declaration leaves it out, the digest counts it.
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 async def _ask(server: Server, work: Callable[[Client], Awaitable[T]]) -> T:
@@ -242,7 +243,7 @@ async def _list(server: Server, client: Client) -> tuple[Offered, ...]:
     for _ in range(MAX_PAGES):
         page = await client.list_tools(cursor=cursor)
         found += [
-            _offered(server.slug, tool.name, tool.description or "", tool.input_schema)
+            offered(server.slug, tool.name, tool.description or "", tool.input_schema)
             for tool in page.tools
         ]
         cursor = page.next_cursor
@@ -251,7 +252,8 @@ async def _list(server: Server, client: Client) -> tuple[Offered, ...]:
     return tuple(found[:MAX_TOOLS])
 
 
-def _offered(slug: str, name: str, description: str, schema: Mapping[str, Any]) -> Offered:
+def offered(slug: str, name: str, description: str, schema: Mapping[str, Any]) -> Offered:
+    """A tool of the server ``slug`` by what it says of it."""
     declaration = {
         "type": "function",
         "function": {
@@ -261,7 +263,8 @@ def _offered(slug: str, name: str, description: str, schema: Mapping[str, Any]) 
         },
     }
     problems = lint(declaration)
-    return Offered(name, declaration, digest_of(description, schema), tuple(problems))
+    digest = digest_of(description, schema)
+    return Offered(name.encode(errors="replace").decode(), declaration, digest, tuple(problems))
 
 
 def _described(schema: Any) -> Any:
@@ -269,7 +272,7 @@ def _described(schema: Any) -> Any:
     if isinstance(schema, list):
         return [_described(part) for part in schema]
     if not isinstance(schema, dict):
-        return harmless(schema) if isinstance(schema, str) else schema
+        return _kept(schema) if isinstance(schema, str) else schema
     kept = {}
     for key, value in schema.items():
         if key in ("$schema", "title", "examples") and not isinstance(value, dict):
@@ -277,13 +280,18 @@ def _described(schema: Any) -> Any:
         if key == "description" and isinstance(value, str):
             kept[key] = _capped(value, MAX_PROPERTY_DESCRIPTION)
         else:
-            kept[harmless(key)] = _described(value)
+            kept[_kept(key)] = _described(value)
     return kept
 
 
 def _capped(text: str, max_chars: int) -> str:
-    plain = harmless("\n".join(line.rstrip() for line in text.strip().splitlines()))
+    plain = _kept("\n".join(line.rstrip() for line in text.strip().splitlines()))
     return plain if len(plain) <= max_chars else plain[: max_chars - 1] + "…"
+
+
+def _kept(text: str) -> str:
+    """``text`` harmless, and as a database and a socket take it: no NUL, no half character."""
+    return harmless(text.replace("\0", "\ufffd").encode(errors="replace").decode())
 
 
 def pinned(tools: Sequence[Offered], digests: Mapping[str, str]) -> tuple[Offered, ...]:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from kos.engine.machine import Machine
 
 FOLDER, STATE, MACHINE = "checkpoint", "state.pt", "machine.json"
+# For jobs whose rounds are their checkpoint: of the engine nothing changes.
+NEVER = float("inf")
 
 
 def probe() -> Machine:
@@ -61,8 +63,8 @@ class Checkpoints:
         if path.exists():
             kept = Machine(**json.loads(path.read_text()))
             return kept if kept.device == here.device else here
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(here.to_json()))
+        with replace_when_whole(path) as file:
+            file.write(json.dumps(here.to_json()).encode())
         return here
 
     def load(self, engine: Engine) -> tuple[int, dict[str, Any]]:

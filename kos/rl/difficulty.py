@@ -11,7 +11,7 @@ was stopped asks only what is missing, and ends with the same file as one that w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -27,13 +27,11 @@ from kos.engine.sampling import derive
 from kos.errors import UserError
 from kos.events import Job, Note, Progress, Result, Saved, StepDone
 from kos.files import replace_when_whole
-from kos.rl.checkpoints import Checkpoints
+from kos.rl.engines import engine_when_needed
 from kos.rl.prompts.base import gradable
 from kos.rl.verified import answers_of
 
 FILE = "difficulty.json"
-# Rounds are their own checkpoint; of the engine nothing changes.
-NEVER = float("inf")
 BINS = ("never", "up to 25%", "up to 50%", "up to 75%", "under 100%", "always")
 
 
@@ -76,17 +74,20 @@ def measure(config: Measure, job: Job) -> None:
         tasks[start : start + config.prompts_at_once]
         for start in range(0, len(tasks), config.prompts_at_once)
     ]
-    ask = _opener(config, job)
     found: list[PromptDifficulty] = []
     job.emit(Progress("measure", 0, len(tasks), "prompts"))
-    for number, asked in enumerate(rounds, 1):
-        path = job.folder / "checkpoint" / f"round-{number:05}.json"
-        if not path.exists():
-            _write(path, [one.model_dump() for one in ask(number, asked)])
-        measured = [PromptDifficulty.model_validate(row) for row in json.loads(path.read_bytes())]
-        found += measured
-        job.emit(Progress("measure", len(found), len(tasks), "prompts"))
-        job.emit(StepDone(number, _numbers(measured)))
+    with engine_when_needed(config, job) as engine:
+        for number, asked in enumerate(rounds, 1):
+            path = job.folder / "checkpoint" / f"round-{number:05}.json"
+            if not path.exists():
+                seed = derive(job.seed, number)
+                made = measure_prompts(config, job, engine(), asked, seed=seed)
+                _write(path, [one.model_dump() for one in made])
+            rows = json.loads(path.read_bytes())
+            measured = [PromptDifficulty.model_validate(row) for row in rows]
+            found += measured
+            job.emit(Progress("measure", len(found), len(tasks), "prompts"))
+            job.emit(StepDone(number, _numbers(measured)))
     _keep(config, job, found)
 
 
@@ -189,32 +190,6 @@ def _to_guess(task: RubricTask, guess_prompt: str) -> RubricTask:
     *before, last = task.messages
     asked = last.model_copy(update={"content": f"{last.content}\n\n{guess_prompt}"})
     return task.model_copy(update={"messages": (*before, asked)})
-
-
-def _opener(
-    config: Measure, job: Job
-) -> Callable[[int, Sequence[RubricTask]], list[PromptDifficulty]]:
-    """Asks a round; the engine is opened for the first one that is missing."""
-    engines: list[Engine] = []
-
-    def ask(number: int, tasks: Sequence[RubricTask]) -> list[PromptDifficulty]:
-        if not engines:
-            engines.append(_open(config, job))
-        return measure_prompts(config, job, engines[0], tasks, seed=derive(job.seed, number))
-
-    return ask
-
-
-def _open(config: Measure, job: Job) -> Engine:
-    engine = config.engine.open(
-        job,
-        Checkpoints(job, NEVER).machine(),
-        lora=config.lora,
-        base=job.inputs["base"],
-        adapter=job.inputs.get("adapter"),
-    )
-    job.emit(Note(engine.describe()))
-    return engine
 
 
 def _numbers(measured: Sequence[PromptDifficulty]) -> dict[str, float]:

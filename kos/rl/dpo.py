@@ -24,6 +24,7 @@ from kos.errors import UserError
 from kos.events import Job, Note, Progress, Result, Saved, StepDone
 from kos.files import replace_when_whole
 from kos.rl.checkpoints import Checkpoints
+from kos.rl.engines import engine_of
 from kos.rl.losses.base import CrossEntropy
 from kos.rl.metrics import mean
 from kos.rl.prompts.base import pick
@@ -58,15 +59,12 @@ class Term(NamedTuple):
 
 def dpo(config: Dpo, job: Job) -> None:
     """Tune an adapter and save it to ``job.folder/adapter``. Raises UserError."""
+    with engine_of(config, job) as engine:
+        _tune(config, job, engine)
+
+
+def _tune(config: Dpo, job: Job, engine: Engine) -> None:
     checkpoints = Checkpoints(job, config.checkpoint_seconds)
-    engine = config.engine.open(
-        job,
-        checkpoints.machine(),
-        lora=config.lora,
-        base=job.inputs["base"],
-        adapter=job.inputs.get("adapter"),
-    )
-    job.emit(Note(engine.describe()))
     pairs = _read_pairs(config, job, engine.chat)
     # Before the checkpoint is taken up: the reference is the policy as it was at the start.
     references = _references(job, engine, pairs)
@@ -87,7 +85,6 @@ def dpo(config: Dpo, job: Job) -> None:
     summary = {"rank": config.lora.rank, "alpha": config.lora.alpha, "pairs": len(pairs)}
     job.emit(Saved("adapter", ADAPTER, summary))
     job.emit(Result({**summary, **numbers}))
-    engine.close()
 
 
 def sigmoid_loss(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from kos.config import Train
@@ -18,6 +18,7 @@ from kos.grading.base import Grading
 from kos.rl import selfcheck
 from kos.rl.checkpoints import Checkpoints
 from kos.rl.difficulty import guessable, read_difficulty
+from kos.rl.engines import engine_of
 from kos.rl.gathering import Gathering
 from kos.rl.judging import Judging, usable
 from kos.rl.memory import Memory
@@ -50,8 +51,7 @@ def open_run(config: Train, job: Job) -> Iterator[Run]:
     with ExitStack() as stack:
         runner = stack.enter_context(asyncio.Runner())
         grading = _open_grading(config, job, stack, runner)
-        engine = stack.enter_context(closing(_open_engine(config, job, checkpoints)))
-        job.emit(Note(engine.describe()))
+        engine = stack.enter_context(engine_of(config, job, sampler=config.sampler))
         done, kept = checkpoints.load(engine)
         by_id = {task.id: task for task in tasks}
         memory = Memory.from_json(kept, by_id, _difficulty(job), num_stages=len(config.rewards))
@@ -78,18 +78,6 @@ def open_run(config: Train, job: Job) -> Iterator[Run]:
         )
         curated = Curated.open(config, job, engine.chat)
         yield Run(engine, gathering, curated, token_log, checkpoints, memory, done)
-
-
-def _open_engine(config: Train, job: Job, checkpoints: Checkpoints) -> Engine:
-    """The policy, its answers drawn by the sampler that was chosen."""
-    engine = config.engine.open(
-        job,
-        checkpoints.machine(),
-        lora=config.lora,
-        base=job.inputs["base"],
-        adapter=job.inputs.get("adapter"),
-    )
-    return config.sampler.wrap(engine, job)
 
 
 def _open_grading(config: Train, job: Job, stack: ExitStack, runner: asyncio.Runner) -> Grading:

@@ -22,6 +22,7 @@ import httpx
 
 from kos.errors import UserError
 from kos.messages import Message
+from kos.serving.bounded import Bounded, BoundedSync
 
 # Asked for here by everyone who asks a model.
 from kos.serving.deltas import Delta as Delta
@@ -89,7 +90,7 @@ def connect(
     return httpx.AsyncClient(
         base_url=base_url,
         headers=bearer(key),
-        transport=httpx.AsyncHTTPTransport(uds=path, verify=_tls()),
+        transport=Bounded(httpx.AsyncHTTPTransport(uds=path, verify=_tls())),
         timeout=httpx.Timeout(silence_seconds, connect=CONNECT_SECONDS),
     )
 
@@ -102,7 +103,7 @@ def connect_sync(
     return httpx.Client(
         base_url=base_url,
         headers=bearer(key),
-        transport=httpx.HTTPTransport(uds=path, verify=_tls()),
+        transport=BoundedSync(httpx.HTTPTransport(uds=path, verify=_tls())),
         timeout=httpx.Timeout(silence_seconds, connect=CONNECT_SECONDS),
     )
 

@@ -12,6 +12,13 @@ import httpx
 from kos.errors import UserError
 from kos.messages import ToolCall
 
+# One event: a whole answer at once with the probabilities of each token.
+MAX_EVENT_BYTES = 16_000_000
+# Of the body of a refusal, which is a sentence.
+MAX_REFUSAL_BYTES = 64_000
+# What an event of another shape raises where it is read.
+ODD = (TypeError, AttributeError, LookupError, ValueError, OverflowError)
+
 
 @dataclass(frozen=True)
 class Delta:
@@ -44,13 +51,7 @@ async def read_deltas(response: httpx.Response) -> AsyncGenerator[Delta, None]:
     async for data in sse_data(response.aiter_bytes()):
         if data == "[DONE]":
             return
-        try:
-            chunk = json.loads(data)
-        except ValueError as error:
-            raise httpx.RemoteProtocolError(f"an event that is no JSON: {data[:80]}") from error
-        if "error" in chunk:
-            raise UserError(f"The model server says: {_error_text(chunk)}")
-        delta = _delta(chunk, calls)
+        delta = _read(data, calls)
         is_finished = is_finished or bool(delta.finish_reason)
         if delta != Delta():
             yield delta
@@ -64,20 +65,42 @@ async def sse_data(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
     Lines end at a newline byte only: ``str.splitlines`` would also cut at U+2028 and its like,
     which may stand unescaped inside the JSON.
     """
-    held = b""
+    held: list[bytes] = []
+    num_held = 0
     async for chunk in chunks:
-        *lines, held = (held + chunk).split(b"\n")
+        *lines, rest = chunk.split(b"\n")
+        if lines:
+            lines[0] = b"".join((*held, lines[0]))
+            held, num_held = [], 0
+        held.append(rest)
+        num_held += len(rest)
+        if num_held > MAX_EVENT_BYTES:
+            raise httpx.RemoteProtocolError(f"an event of more than {MAX_EVENT_BYTES // 10**6} MB")
         for line in lines:
             if line.startswith(b"data:"):
-                yield line.removeprefix(b"data:").strip().decode()
+                yield line.removeprefix(b"data:").strip().decode(errors="replace")
+
+
+def _read(data: str, calls: dict[int, dict[str, str]]) -> Delta:
+    """One event. Raises ``UserError`` for one that tells of an error, httpx's for no event."""
+    try:
+        chunk = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise httpx.RemoteProtocolError(f"an event that is no JSON: {data[:80]}") from error
+    if isinstance(chunk, dict) and "error" in chunk:
+        raise UserError(f"The model server says: {_error_text(chunk)}")
+    try:
+        return _delta(chunk, calls)
+    except ODD as error:
+        raise httpx.RemoteProtocolError(f"an event of another shape: {data[:80]}") from error
 
 
 def _delta(chunk: Mapping[str, Any], calls: dict[int, dict[str, str]]) -> Delta:
     """One event of a chat, whose piece is ``delta``, or of a completion, whose piece is plain."""
     usage = chunk.get("usage") or {}
     counts = Delta(
-        num_tokens=usage.get("completion_tokens") or 0,
-        num_prompt_tokens=usage.get("prompt_tokens") or 0,
+        num_tokens=int(usage.get("completion_tokens") or 0),
+        num_prompt_tokens=int(usage.get("prompt_tokens") or 0),
     )
     if not chunk.get("choices"):
         return counts
@@ -85,16 +108,23 @@ def _delta(chunk: Mapping[str, Any], calls: dict[int, dict[str, str]]) -> Delta:
     part = choice.get("delta") or {}
     for piece in part.get("tool_calls") or ():
         _add_call_piece(calls, piece)
-    finish = choice.get("finish_reason") or ""
+    finish = _text(choice.get("finish_reason"))
     return replace(
         counts,
-        text=part.get("content") or choice.get("text") or "",
-        thinking=part.get("reasoning") or part.get("reasoning_content") or "",
+        text=_text(part.get("content") or choice.get("text")),
+        thinking=_text(part.get("reasoning") or part.get("reasoning_content")),
         tool_calls=tuple(ToolCall(**calls[index]) for index in sorted(calls)) if finish else (),
         finish_reason=finish,
-        token_ids=tuple(choice.get("token_ids") or ()),
+        token_ids=tuple(int(token) for token in choice.get("token_ids") or ()),
         logprobs=_logprobs(choice.get("logprobs") or {}),
     )
+
+
+def _text(value: Any) -> str:
+    """A text as it can be kept and sent on: half a character becomes a question mark."""
+    if not isinstance(value, str | None):
+        raise TypeError(f"a text is a {type(value).__name__}")
+    return (value or "").encode(errors="replace").decode()
 
 
 def _logprobs(found: Mapping[str, Any]) -> tuple[float, ...]:
@@ -108,19 +138,24 @@ def _logprobs(found: Mapping[str, Any]) -> tuple[float, ...]:
 def _add_call_piece(calls: dict[int, dict[str, str]], piece: Mapping[str, Any]) -> None:
     call = calls.setdefault(piece.get("index", 0), {"id": "", "name": "", "arguments": ""})
     function = piece.get("function") or {}
-    call["id"] = piece.get("id") or call["id"]
-    call["name"] = function.get("name") or call["name"]
-    call["arguments"] += function.get("arguments") or ""
+    call["id"] = _text(piece.get("id")) or call["id"]
+    call["name"] = _text(function.get("name")) or call["name"]
+    call["arguments"] += _text(function.get("arguments"))
 
 
 async def raise_for_status(response: httpx.Response) -> None:
     """Raise ``UserError`` in the server's words when it refused the request."""
     if response.is_success:
         return
-    body = (await response.aread()).decode(errors="replace")
+    raw = b""
+    async for chunk in response.aiter_bytes():
+        raw += chunk[: MAX_REFUSAL_BYTES - len(raw)]
+        if len(raw) >= MAX_REFUSAL_BYTES:
+            break
+    body = raw.decode(errors="replace")
     try:
         text = _error_text(json.loads(body))
-    except ValueError:
+    except (ValueError, RecursionError):
         text = body[:300] or response.reason_phrase
     raise UserError(f"The model server refused the request ({response.status_code}): {text}")
 
@@ -128,4 +163,5 @@ async def raise_for_status(response: httpx.Response) -> None:
 def _error_text(body: Any) -> str:
     """OpenAI servers put a dictionary or a sentence below ``error``; FastAPI says ``detail``."""
     error = body.get("error", body.get("detail", body)) if isinstance(body, dict) else body
-    return str(error.get("message", error)) if isinstance(error, dict) else str(error)
+    text = str(error.get("message", error)) if isinstance(error, dict) else str(error)
+    return text[:2000].encode(errors="replace").decode()

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 # What one CPU process answers with at a bearable speed: 2e9 bytes are 1e9 parameters in BF16.
 SMALL_BYTES = 2_000_000_000
+# Where an export keeps the adapter that it did not fold in.
+ADAPTER = "adapter"
 
 
 class Server(Protocol):
@@ -65,7 +67,7 @@ def start(
 @contextmanager
 def _start_local(config: Deploy, path: Path, job: Job) -> Iterator[Server]:
     model = _servable(job)
-    if adapter := job.inputs.get("adapter"):
+    if adapter := adapter_of(job):
         model = _fold(model, adapter, job)
     job.emit(Note("The local server loads the model."))
     with local.serve(
@@ -83,7 +85,7 @@ def _start_vllm(config: Deploy, path: Path, job: Job) -> Iterator[Server]:
         model=job.inputs["model"] if has_gpu() else _servable(job),
         name=config.name,
         max_context=config.max_context,
-        adapter=job.inputs.get("adapter"),
+        adapter=adapter_of(job),
         precision=precision(config),
     )
     log = job.folder / "vllm.log"
@@ -107,6 +109,12 @@ def has_gpu() -> bool:
     import torch  # seconds to load, and only this question needs it
 
     return torch.cuda.is_available()
+
+
+def adapter_of(job: Job) -> Path | None:
+    """What is laid over the model: the adapter that was chosen, or the one it was exported with."""
+    beside = job.inputs["model"] / ADAPTER
+    return job.inputs.get("adapter") or (beside if beside.is_dir() else None)
 
 
 def _servable(job: Job) -> Path:

@@ -29,6 +29,10 @@ from kos.serving.client import CONNECT_SECONDS, SILENCE_SECONDS, address
 IDLE_SECONDS = 4.0
 # A caller that reads slowly makes the server wait, not this process grow.
 MOST_HELD_BYTES = 1 << 20
+# A burst may have opened hundreds; only so many are kept for the next one.
+MOST_IDLE = 128
+# An answer in one piece that is longer is no answer.
+MOST_BODY_BYTES = 32 << 20
 
 
 class UpstreamError(UserError):
@@ -59,12 +63,14 @@ class Response:
         """All that has arrived, at least a byte; b"" at the end. Raises UpstreamError."""
         return await self._connection.read()
 
-    async def read_all(self) -> bytes:
-        """The whole body. Raises UpstreamError."""
-        pieces = []
+    async def read_all(self, *, most_bytes: int = MOST_BODY_BYTES) -> bytes:
+        """The whole body. Raises UpstreamError, also for one of more than ``most_bytes``."""
+        whole = bytearray()
         while piece := await self.read():
-            pieces.append(piece)
-        return b"".join(pieces)
+            whole += piece
+            if len(whole) > most_bytes:
+                raise UpstreamError(f"it sent more than {most_bytes:,} bytes")
+        return bytes(whole)
 
     def close(self) -> None:
         """Give the connection back, or close it when the body was not read to its end."""
@@ -117,6 +123,8 @@ class Upstream:
     def keep(self, connection: Connection) -> None:
         """Take back a connection whose answer was read whole."""
         self._idle.append(connection)
+        if len(self._idle) > MOST_IDLE:
+            self._idle.popleft().abort()
 
     def drop(self, connection: Connection) -> None:
         """Forget a connection that is closed."""

@@ -6,7 +6,7 @@ adapter's change is measured between what the files say, on two experts a layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,9 +114,3 @@ def survival(
         meter.add(target, exported.read(name))
         on_weight(done, len(names))
     return meter.show() if meter.cells else {}
-
-
-def targets(change: Change, exported: Exported) -> Iterator[Target]:
-    """The sampled weights, one after the other, for comparing formats on them."""
-    for name in change.names(exported):
-        yield change.target(name, exported.weights)

@@ -15,6 +15,7 @@ there are zero points, which no format here has. No torch here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,17 +61,25 @@ class Coded(NamedTuple):
 
 def quantisation(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The config's part on quantisation, {} when there is none; raises on an unknown method."""
-    found: dict[str, Any] = (
-        (config.get("text_config") or {}).get("quantization_config")
-        or config.get("quantization_config")
-        or {}
-    )
+    inner = section(config, "text_config")
+    found = section(inner, "quantization_config") or section(config, "quantization_config")
     method = found.get("quant_method")
-    if found and method not in METHODS and not (method is None and "format" in found):
+    is_known = isinstance(method, str) and method in METHODS
+    if found and not is_known and not (method is None and "format" in found):
         raise UserError(
             f"{folder.name} is quantised as {method}; BF16, FP16, FP32 and the INT4, NVFP4, "
             f"MXFP4 and FP8 of {', '.join(sorted(set(METHODS.values())))} can be read"
         )
+    return found
+
+
+def section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object ``name`` of a config, {} where there is none; UserError where it is another thing."""
+    found = config.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise UserError(f"the config's {name} is a {type(found).__name__}, not an object")
     return found
 
 
@@ -105,11 +114,18 @@ def coded(
 def _int4(packed: Entry, index: Mapping[str, Entry], config: Mapping[str, Any]) -> Coded:
     stem = packed.name.removesuffix(PACKED)
     scale, shape = _part(packed, index, "weight_scale"), _part(packed, index, "weight_shape")
+    _want_rank(packed, 2)
+    if shape.shape != (2,) or shape.code not in ("I32", "I64"):
+        raise UserError(
+            f"{shape.name} should hold two integers, but is {shape.code} {list(shape.shape)}"
+        )
     rows, columns = shape.integers()
     weights = _weights(config)
     if weights.get("num_bits", 4) != 4 or weights.get("symmetric") is False:
         raise UserError(f"{packed.name}: packed integers other than symmetric INT4 are not read")
     group = weights.get("group_size") or 32
+    if type(group) is not int:
+        raise UserError(f"the config's group_size is {str(group)[:40]!r}, which is no number")
     group = columns if group < 0 or weights.get("strategy") == "channel" else group
     wanted = (rows, -(-columns // group))
     if scale.shape != wanted:
@@ -127,6 +143,7 @@ def _fp4(codes: Entry, index: Mapping[str, Entry]) -> Coded | None:
     stem = codes.name.rpartition(".")[0]
     if codes.name.endswith(".weight") and f"{stem}.weight_scale" not in index:
         return None
+    _want_rank(codes, 2)
     scale = _part(codes, index, "weight_scale")
     rows, columns = codes.shape[0], codes.shape[-1] * 2
     group = 32 if scale.code in ("U8", "F8_E8M0") else 16
@@ -147,6 +164,7 @@ def _fp4(codes: Entry, index: Mapping[str, Entry]) -> Coded | None:
 
 def _gpt_oss(blocks: Entry, index: Mapping[str, Entry]) -> Coded:
     stem = blocks.name.removesuffix("_blocks")
+    _want_rank(blocks, 4)
     scale = index.get(f"{stem}_scales")
     if scale is None or scale.shape != blocks.shape[:-1]:
         raise UserError(f"{blocks.name} lacks its {stem}_scales of the same shape: fetch it again")
@@ -157,13 +175,12 @@ def _gpt_oss(blocks: Entry, index: Mapping[str, Entry]) -> Coded:
 def _fp8(codes: Entry, index: Mapping[str, Entry], config: Mapping[str, Any]) -> Coded:
     stem = codes.name.rpartition(".")[0]
     scale = index.get(f"{stem}.weight_scale_inv") or _part(codes, index, "weight_scale")
+    _want_rank(codes, 2)
     rows, columns = codes.shape
-    count = 1
-    for size in scale.shape:
-        count *= size
+    count = math.prod(scale.shape)
     is_blocked = scale.name.endswith("_inv") or (count > 1 and count != rows)
     said = config.get("weight_block_size") or _weights(config).get("block_structure")
-    block = (int(said[0]), int(said[1])) if said else FP8_BLOCK
+    block = _block(said) if said else FP8_BLOCK
     if not is_blocked:
         return Coded(codes.name, codes.shape, scale, "fp8")
     if count != -(-rows // block[0]) * -(-columns // block[1]):
@@ -172,6 +189,21 @@ def _fp8(codes: Entry, index: Mapping[str, Entry], config: Mapping[str, Any]) ->
             f"({rows} x {columns}) need {-(-rows // block[0]) * -(-columns // block[1])}"
         )
     return Coded(codes.name, codes.shape, scale, "fp8", None, block[1], block)
+
+
+def _block(said: Any) -> tuple[int, int]:
+    """Rows and columns of an FP8 block, as a config says them."""
+    match said:
+        case [int() as high, int() as wide] if high > 0 and wide > 0:
+            return high, wide
+    raise UserError(f"the config's blocks are {str(said)[:40]!r}; rows and columns are wanted")
+
+
+def _want_rank(entry: Entry, rank: int) -> None:
+    if len(entry.shape) != rank:
+        raise UserError(
+            f"{entry.name} has shape {list(entry.shape)}; codes of its kind have {rank} dimensions"
+        )
 
 
 def _part(codes: Entry, index: Mapping[str, Entry], suffix: str) -> Entry:
@@ -186,7 +218,7 @@ def _part(codes: Entry, index: Mapping[str, Entry], suffix: str) -> Entry:
 
 def _weights(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """What compressed-tensors' config says of weights; all groups agree or the shapes refuse."""
-    for group in (config.get("config_groups") or {}).values():
-        found: Mapping[str, Any] = group.get("weights") or {}
-        return found
+    groups = section(config, "config_groups")
+    for name in groups:
+        return section(section(groups, name), "weights")
     return {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -45,6 +46,10 @@ TYPES = {
 }
 # safetensors itself reads no longer header.
 HEADER_MAX = 100_000_000
+MAX_DIMENSIONS = 32
+# Of a tensor without values: no bytes of the file bound what it claims.
+MAX_EMPTY = 10_000_000
+FILE_NAME = re.compile(r"[\w-][\w. +@=-]{0,200}")
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ class Index(Mapping[str, Entry]):
 def _shard_files(folder: Path) -> list[Path]:
     """The shards that the index names, else ``model.safetensors``, else all there are."""
     if (folder / INDEX).exists():
-        names = sorted(set(read_json(folder / INDEX).get("weight_map", {}).values()))
+        names = _names(folder)
         if missing := [name for name in names if not (folder / name).exists()]:
             raise UserError(
                 f"{folder.name} lacks {missing[0]} that its index names: fetch it again"
@@ -155,6 +160,20 @@ def _shard_files(folder: Path) -> list[Path]:
     if not files:
         raise UserError(f"{folder.name} holds no .safetensors file: is it a model folder?")
     return files
+
+
+def _names(folder: Path) -> list[str]:
+    """The files that the index names: files of this very folder and nothing beyond it."""
+    places = read_json(folder / INDEX).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise UserError(f"{INDEX} of {folder.name} has no weight_map: fetch it again")
+    for name in places.values():
+        if not isinstance(name, str) or not FILE_NAME.fullmatch(name):
+            raise UserError(
+                f"{INDEX} of {folder.name} names {str(name)[:80]!r}, which is no file of the "
+                "folder: fetch it again"
+            )
+    return sorted(set(places.values()))
 
 
 def read_header(file: Path) -> list[Entry]:
@@ -173,8 +192,10 @@ def read_header(file: Path) -> list[Entry]:
             )
         try:
             header = json.loads(opened.read(length))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"the header of {file.name} is no JSON: {error}") from None
+    if not isinstance(header, dict):
+        raise UserError(f"the header of {file.name} is no JSON object: fetch it again")
     header.pop("__metadata__", None)
     entries = [_entry(file, 8 + length, name, said) for name, said in header.items()]
     entries.sort(key=lambda entry: entry.start)
@@ -183,20 +204,33 @@ def read_header(file: Path) -> list[Entry]:
 
 
 def _entry(file: Path, begin: int, name: str, said: Any) -> Entry:
+    name = name.encode(errors="replace").decode()
     try:
-        code, shape = said["dtype"], tuple(int(size) for size in said["shape"])
-        first, last = (int(offset) for offset in said["data_offsets"])
+        code, shape = said["dtype"], tuple(said["shape"])
+        first, last = said["data_offsets"]
     except (TypeError, KeyError, ValueError):
         raise UserError(f"the header of {file.name} is broken at {name}: fetch it again") from None
-    if code not in TYPES:
-        raise UserError(f"{name} in {file.name} is of type {code}; known are {', '.join(TYPES)}")
+    if len(shape) > MAX_DIMENSIONS or not all(_is_size(one) for one in (*shape, first, last)):
+        raise UserError(f"the header of {file.name} is broken at {name}: fetch it again")
+    if not isinstance(code, str) or code not in TYPES:
+        raise UserError(
+            f"{name} in {file.name} is of type {str(code)[:40]}; known are {', '.join(TYPES)}"
+        )
     entry = Entry(name, code, shape, file, begin + first)
-    if min(shape, default=0) < 0 or first < 0 or last - first != entry.size_bytes:
+    if not entry.size_bytes and max(shape) > MAX_EMPTY:
+        raise UserError(
+            f"{name} in {file.name} has no values and {max(shape)} rows or columns: fetch it again"
+        )
+    if last - first != entry.size_bytes:
         raise UserError(
             f"{name} in {file.name} should take {entry.size_bytes} bytes ({code} {list(shape)}), "
             f"but its offsets span {last - first}: fetch the file again"
         )
     return entry
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
 
 
 def _check_places(file: Path, begin: int, size: int, entries: list[Entry]) -> None:
@@ -223,10 +257,17 @@ def _check_places(file: Path, begin: int, size: int, entries: list[Entry]) -> No
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; raises ``UserError`` that names the file when it is missing or broken."""
     try:
-        value = json.loads(path.read_text())
+        with path.open("rb") as file:
+            text = file.read(HEADER_MAX + 1)
     except FileNotFoundError:
         raise UserError(f"{path.parent.name} has no {path.name}") from None
-    except ValueError as error:
+    if len(text) > HEADER_MAX:
+        raise UserError(
+            f"{path.parent.name}/{path.name} is larger than {HEADER_MAX // 10**6} MB: fetch it again"
+        )
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path.parent.name}/{path.name} is no JSON: {error}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path.parent.name}/{path.name} is no JSON object")

@@ -20,14 +20,12 @@ from kos.weights.tally import Tally
 from kos.weights.text import Weight, kind_of
 
 
-def merged_rows(weight: Weight, update: Update | None, start: int, stop: int) -> Tensor:
+def merged_rows(weight: Weight, update: Update, start: int, stop: int) -> Tensor:
     """Rows ``[start, stop)`` of base + update in float32: what an export rounds itself."""
-    if update is None:
-        return weight.read_rows(start, stop).float()
     delta = update.delta(start, stop)
     if weight.is_int4:
         packed, scale = _stored_rows(weight, start, stop)
-        return kernels.int4_values(packed, scale, weight.shape[1], delta)
+        return kernels.add_int4(packed, scale, delta)
     return delta.add_(weight.read_rows(start, stop).float())
 
 

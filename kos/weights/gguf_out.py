@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from kos.errors import UserError
-from kos.weights import shards
+from kos.weights import gguf_in, shards
 from kos.weights.formats.gguf import Gguf
 from kos.weights.quantised import Inventory, format_of
 from kos.weights.shards import Spec
@@ -111,7 +111,8 @@ def _values(work: Work, one: Any) -> Tensor:
     """What is stored: blocks, float32 vectors, or BF16 as bytes; rows in llama.cpp's order."""
     name = one.tensor.name
     if one.is_quantised:
-        made = work.format.encode(work.source.target(name, seed=work.seed))[name]
+        target = work.source.target(name, seed=work.seed, is_apart=work.format.reads_change)
+        made = work.format.encode(target)[name]
     elif len(one.tensor.shape) == 1:
         made = work.source.read(name).float()
     else:
@@ -205,7 +206,7 @@ class GgufFolder:
             architecture(self.config), self.config["num_hidden_layers"]
         )
         self._names = names
-        self._tensors = {one.name: one for one in gguf.GGUFReader(folder / FILE).tensors}
+        self._tensors = gguf_in.tensors(folder / FILE)
         self.plain: dict[str, Spec] = {}
 
     def check(self, wanted: Iterable[str]) -> Inventory:

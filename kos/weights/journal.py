@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kos.weights import shards
+from kos.weights.lora import Update
 from kos.weights.tally import Tally, total
+from kos.weights.text import Checkpoint
+
+
+def identity(model: Checkpoint, updates: Iterable[Update]) -> list[Any]:
+    """What a merge or an export reads, as JSON for a journal's key.
+
+    The model by its files' names and sizes, the adapter by its bytes, each file read once.
+    """
+    updates = list(updates)
+    files = {file for update in updates for file in update.files}
+    return [
+        [(file.name, file.stat().st_size) for file in model.index.files],
+        [(update.name, update.sources, update.scale) for update in updates],
+        sorted(map(shards.sha256, files)),
+    ]
 
 
 @dataclass

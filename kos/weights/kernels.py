@@ -4,7 +4,7 @@ A block is about a million values, so all its arrays stay in the processor's cac
 functions return is bit for bit what the torch functions beside them return (``int4``,
 ``nvfp4``, ``tally``), which is what runs where numba is missing. For an export:
 
-- ``int4_values(packed_RW, scale_RG, columns, delta_RC)``: base + update in float32;
+- ``add_int4(packed_RW, scale_RG, delta_RC)``: base + update in float32;
 - ``largest(rows_RC)``: the largest magnitude, for the scale of a whole weight;
 - ``nvfp4_rows(rows_RC, scale_2)``: codes and block scales in ModelOpt's bytes;
 - ``int4_rows(rows_RC)``: codes and scales by Kimi's rule.
@@ -33,16 +33,23 @@ except ImportError:  # numba is an extra
     HAS_LOOPS = False
 
 
-def int4_values(
-    packed_RW: Tensor, scale_RG: Tensor, columns: int, delta_RC: Tensor | None = None
-) -> Tensor:
-    """Packed INT4 (groups of 32) plus ``delta_RC`` (float32), as float32 (R, columns)."""
+def int4_values(packed_RW: Tensor, scale_RG: Tensor, columns: int) -> Tensor:
+    """Packed INT4 (groups of 32) as float32 (R, columns)."""
     if not (_fits(packed_RW, columns, int4.GROUP) and scale_RG.dtype == torch.bfloat16):
-        rows_RC = int4.dequantise(packed_RW, scale_RG, columns)
-        return rows_RC if delta_RC is None else rows_RC.add_(delta_RC)
+        return int4.dequantise(packed_RW, scale_RG, columns)
     out_RC = torch.empty(packed_RW.shape[0], columns)
     loops.int4_values(_bytes(packed_RW), _bits(scale_RG), _array(out_RC))
-    return out_RC if delta_RC is None else out_RC.add_(delta_RC)
+    return out_RC
+
+
+def add_int4(packed_RW: Tensor, scale_RG: Tensor, delta_RC: Tensor) -> Tensor:
+    """Packed INT4 (groups of 32) added to ``delta_RC`` (float32) in place, which is returned."""
+    columns = delta_RC.shape[1]
+    is_plain = scale_RG.dtype == torch.bfloat16 and delta_RC.is_contiguous()
+    if not (is_plain and _fits(packed_RW, columns, int4.GROUP)):
+        return delta_RC.add_(int4.dequantise(packed_RW, scale_RG, columns))
+    loops.add_int4(_bytes(packed_RW), _bits(scale_RG), _array(delta_RC))
+    return delta_RC
 
 
 def int4_bf16(packed_RW: Tensor, scale_RG: Tensor, columns: int) -> Tensor:

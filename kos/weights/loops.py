@@ -177,6 +177,17 @@ def int4_values(bytes_RB: Any, scale_RG: Any, out_RC: Any) -> None:
 
 
 @compiled
+def add_int4(bytes_RB: Any, scale_RG: Any, sum_RC: Any) -> None:
+    """Packed INT4 added to float32."""
+    weight_C = np.empty(sum_RC.shape[1], dtype=np.float32)
+    for row in range(sum_RC.shape[0]):
+        _decode_row(bytes_RB[row], scale_RG[row], weight_C)
+        sum_C = sum_RC[row]
+        for column in range(sum_C.shape[0]):
+            sum_C[column] += weight_C[column]
+
+
+@compiled
 def int4_bf16(bytes_RB: Any, scale_RG: Any, out_RC: Any) -> None:
     """Packed INT4 to bfloat16."""
     weight_C = np.empty(out_RC.shape[1], dtype=np.float32)

@@ -29,6 +29,8 @@ from math import sqrt
 from pathlib import Path
 from typing import Any, Literal
 
+import regex
+
 from kos.errors import UserError
 from kos.weights import names
 from kos.weights.entries import Entry, read_header, read_json
@@ -37,11 +39,15 @@ from kos.weights.updates import Piece, Product, Reader, Update, whole
 
 __all__ = ["Adapter", "Update"]
 
+# A pattern comes with the adapter, from a stranger; some take for ever (``(a+)+b``).
+PATTERN_SECONDS = 0.5
 KEY = re.compile(r"^(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])(\.weight)?$")
 PREFIXES = ("base_model.model.", names.PREFIX)
 TIED = ("lm_head", "model.embed_tokens")
 # What the adapter may not use, and its harmless value.
 PLAIN = {"use_dora": False, "lora_bias": False, "fan_in_fan_out": False, "modules_to_save": None}
+MAX_ALPHA = 1e9
+FLOATS = ("F64", "F32", "F16", "BF16")
 # Tensors named in a refusal.
 SHOWN = 4
 Shapes = Mapping[str, tuple[int, ...]]
@@ -58,6 +64,12 @@ class Adapter:
         if not file.exists():
             raise UserError(f"{folder.name} has no adapter_model.safetensors")
         self.entries = read_header(file)
+        for entry in self.entries:
+            if entry.code not in FLOATS:
+                raise UserError(
+                    f"{entry.name} in {folder.name}/{file.name} is of type {entry.code}; factors "
+                    f"of an adapter are {', '.join(FLOATS)}"
+                )
         self._reader = Reader()
 
     @property
@@ -72,11 +84,16 @@ class Adapter:
         found = self.config.get("peft_type", "LORA")
         if found != "LORA":
             raise UserError(f"the adapter is of type {found}; only LORA can be folded in")
-        if "lora_alpha" not in self.config:
+        patterns = self.config.get("alpha_pattern") or {}
+        alphas: list[Any] = [self.config.get("lora_alpha")]
+        alphas += patterns.values() if isinstance(patterns, dict) else [patterns]
+        if not all(type(alpha) in (int, float) and abs(alpha) < MAX_ALPHA for alpha in alphas):
             raise UserError(
-                f"{self.folder.name}/adapter_config.json has no lora_alpha: how strong the "
-                "adapter is would be a guess"
+                f"{self.folder.name}/adapter_config.json has no lora_alpha, or one that is no "
+                "number: how strong the adapter is would be a guess"
             )
+        for pattern in patterns:
+            _check_pattern(pattern, self.folder)
         for field, harmless in PLAIN.items():
             value = self.config.get(field)
             if value and value != harmless:
@@ -147,6 +164,8 @@ class Adapter:
         name = f"{module}.weight"
         if "embedding_A" in sides:
             a, b = sides["embedding_A"], sides["embedding_B"]
+            if len(a.shape) != 2 or len(b.shape) != 2:
+                return
             if shapes.get(name) == (a.shape[1], b.shape[0]) and a.shape[0] == b.shape[1]:
                 scale = self._scale(module, a.shape[0])
                 product = Product(a, b, scale, self._reader, "embedding")
@@ -206,10 +225,21 @@ class Adapter:
         """alpha / r, or alpha / sqrt(r) for rsLoRA; ``alpha_pattern`` may set alpha by module."""
         alpha: Any = self.config["lora_alpha"]
         for pattern, value in (self.config.get("alpha_pattern") or {}).items():
-            if re.match(rf"(.*\.)?({pattern})$", module):
+            if self._matches(pattern, module):
                 alpha = value
                 break
         return float(alpha) / (sqrt(rank) if self.config.get("use_rslora") else rank)
+
+    def _matches(self, pattern: str, module: str) -> bool:
+        """Whether peft would take ``pattern`` for one of ``module``."""
+        try:
+            found = regex.match(rf"(.*\.)?({pattern})$", module, timeout=PATTERN_SECONDS)
+        except TimeoutError:
+            raise UserError(
+                f"{self.folder.name}/adapter_config.json has an alpha_pattern that takes too "
+                f"long to match {module}: {pattern[:80]!r}; name the module plainly"
+            ) from None
+        return found is not None
 
 
 def _gather(
@@ -234,6 +264,16 @@ def _gather(
 def _skipping(run: Run, skip: int) -> Run:
     """``run`` of a product whose own rows begin at ``skip``."""
     return run._replace(skip=run.skip + skip)
+
+
+def _check_pattern(pattern: str, folder: Path) -> None:
+    try:
+        regex.compile(rf"(.*\.)?({pattern})$")
+    except (regex.error, RecursionError, OverflowError) as error:
+        raise UserError(
+            f"{folder.name}/adapter_config.json has an alpha_pattern that is no regular "
+            f"expression ({error}): {pattern[:80]!r}"
+        ) from None
 
 
 def _refuse_tied(module: str, *, is_tied: bool) -> None:

@@ -20,9 +20,9 @@ from typing import Any
 
 from kos.config import Merge
 from kos.events import Job, Note, Progress, Result, Saved
-from kos.weights import plan, shards
+from kos.weights import memory, plan, shards
 from kos.weights.fold import Writer
-from kos.weights.journal import Journal
+from kos.weights.journal import Journal, identity
 from kos.weights.lora import Adapter, Update
 from kos.weights.names import PREFIX
 from kos.weights.plan import Out, Plan
@@ -66,6 +66,7 @@ def _write(
     job: Job, base: Checkpoint, updates: Mapping[str, Update], files: Mapping[str, Sequence[Out]]
 ) -> Journal:
     """All shards that are not there yet."""
+    memory.keep_freed()
     journal = Journal.open(job.folder / "checkpoint" / "merge.json", _key(files, base, updates))
     meter = Meter(job, sum(weight.stored_bytes for weight in base.values()))
     for number, (file, outs) in enumerate(files.items(), start=1):
@@ -137,12 +138,7 @@ def _key(
     """Digest of all that decides the result: plan, base headers, adapter bytes."""
     said = [
         [(file, *out) for file, outs in files.items() for out in outs],
-        [(file.name, file.stat().st_size) for file in base.index.files],
-        [(update.name, update.sources, update.scale) for update in updates.values()],
-        sorted(
-            shards.sha256(path)
-            for path in {path for update in updates.values() for path in update.files}
-        ),
+        *identity(base, updates.values()),
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 

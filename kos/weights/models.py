@@ -61,11 +61,12 @@ def stored(
     for name in source.model:
         if name not in quantised:
             values = source.read(name).float()
-            weights[name] = values if KEEP_FP32.search(name) else values.bfloat16().float()
+            is_whole = KEEP_FP32.search(name) or not format.folds_adapter
+            weights[name] = values if is_whole else values.bfloat16().float()
             continue
         partners = sharing(name, quantised.__contains__) if format.shares_scale else ()
         target = source.target(name, seed=seed, activations=seen.get(name), shares_with=partners)
-        weights[name] = format.decode(name, format.encode(target))
+        weights[name] = format.computed(target, format.encode(target))
     return weights
 
 

@@ -75,9 +75,11 @@ def expert_views(module: str, shapes: Mapping[str, tuple[int, ...]]) -> Iterator
     Nothing for the transposed layout of gpt-oss and Llama 4, whose rows are not outputs.
     """
     gate_up, down = shapes[f"{module}.gate_up_proj"], shapes.get(f"{module}.down_proj")
-    if down is None or len(gate_up) != 3 or gate_up != (down[0], 2 * down[2], down[1]):
+    if down is None or len(gate_up) != 3 or len(down) != 3 or 0 in down:
         return
     total, hidden, inner = down
+    if gate_up != (total, 2 * inner, hidden):
+        return
     for number in range(total):
         first = number * 2 * inner
         for part, begin in (("gate_proj", first), ("up_proj", first + inner)):
@@ -93,9 +95,13 @@ def _linear_attention(
     name: str, shape: tuple[int, ...], config: Mapping[str, Any]
 ) -> Iterator[View]:
     """Parts of Qwen3-Next's projections; nothing when the config does not tell the heads."""
-    heads, values = config.get("linear_num_key_heads"), config.get("linear_num_value_heads")
-    key_dim, value_dim = config.get("linear_key_head_dim"), config.get("linear_value_head_dim")
-    if not (heads and values and key_dim and value_dim):
+    heads: Any = config.get("linear_num_key_heads")
+    values: Any = config.get("linear_num_value_heads")
+    key_dim: Any = config.get("linear_key_head_dim")
+    value_dim: Any = config.get("linear_value_head_dim")
+    if len(shape) != 2 or not all(
+        type(one) is int and one > 0 for one in (heads, values, key_dim, value_dim)
+    ):
         return
     share = values // heads
     sizes = {"q": key_dim, "k": key_dim, "v": share * value_dim, "z": share * value_dim}

@@ -17,10 +17,10 @@ from typing import Any
 
 from torch import Tensor
 
-from kos.weights import shards
+from kos.weights import memory, shards
 from kos.weights.activations import Calibration
 from kos.weights.formats.base import ExportFormat
-from kos.weights.journal import Journal
+from kos.weights.journal import Journal, identity
 from kos.weights.plan_export import Placement
 from kos.weights.shards import DTYPES, Spec
 from kos.weights.source import Source, sharing
@@ -90,6 +90,7 @@ def write(work: Work, folder: Path, journal: Path, on_bytes: OnBytes) -> dict[st
 
     Shards that ``journal`` has from the same work are kept. Raises UserError as the format does.
     """
+    memory.keep_freed()
     began, read = time.monotonic(), 0
     plan = work.shards()
     noted = Journal.open(journal, key(work))
@@ -178,8 +179,16 @@ class Writer:
         seen = work.calibration.of(name) if work.calibration else None
         is_shared = work.format.shares_scale
         partners = sharing(name, self._quantised.__contains__) if is_shared else ()
-        target = work.source.target(name, seed=work.seed, activations=seen, shares_with=partners)
-        return work.format.encode(target)
+        target = work.source.target(
+            name,
+            seed=work.seed,
+            activations=seen,
+            shares_with=partners,
+            is_apart=work.format.reads_change,
+        )
+        made = work.format.encode(target)
+        work.source.release(target)
+        return made
 
 
 @dataclass
@@ -201,14 +210,11 @@ class Meter:
 
 def key(work: Work) -> str:
     """Digest of all that decides the result: format, plan, model, adapter, calibration, seed."""
-    updates = work.source.updates.values()
     seen = work.calibration
     said = [
         work.format.model_dump(mode="json"),
         [(one.tensor.name, one.is_quantised) for one in work.placed],
-        [(file.name, file.stat().st_size) for file in work.source.model.index.files],
-        [(update.name, update.sources, update.scale) for update in updates],
-        sorted({shards.sha256(file) for update in updates for file in update.files}),
+        *identity(work.source.model, work.source.updates.values()),
         {name: one.amax for name, one in seen.inputs.items()} if seen else None,
         work.seed,
         work.shard_bytes,

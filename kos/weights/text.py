@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kos.errors import UserError
 from kos.weights import names
-from kos.weights.coding import PARTS, Coded, coded, quantisation
+from kos.weights.coding import PARTS, Coded, coded, quantisation, section
 from kos.weights.entries import TYPES, Entry, Index, read_json
 from kos.weights.names import PREFIX
 
@@ -195,7 +195,7 @@ def text_config(source: Mapping[str, Any]) -> dict[str, Any]:
     Not rewritten by transformers: its DeepSeek-V3 class drops ``topk_method`` and
     ``scoring_func``, without which vLLM does not load the router's bias.
     """
-    config = dict(source.get("text_config", source))
+    config = dict(section(source, "text_config") if "text_config" in source else source)
     for key in ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings"):
         if key not in config and key in source:
             config[key] = source[key]
@@ -203,6 +203,8 @@ def text_config(source: Mapping[str, Any]) -> dict[str, Any]:
         config.pop(key, None)
     config["dtype"] = "bfloat16"
     model_type = config.get("model_type")
+    if not isinstance(model_type, str | None):
+        raise UserError(f"the config's model_type is {str(model_type)[:40]!r}, which is no word")
     if model_type in TEXT_MODELS:
         config["model_type"], architecture = TEXT_MODELS[model_type]
         config["architectures"] = [architecture]

@@ -39,6 +39,7 @@ Form = TypeVar("Form", bound=BaseModel)
 PROTOBUF = "application/x-protobuf"
 # The SDK gives a fetch 45 s.
 FETCH_SECONDS = 25.0
+_OBJECT = pydantic.TypeAdapter(dict[str, Any])
 _RUN = re.compile(r"/training_runs/([^/]+)(?:/checkpoints(?:/(\w+)/([^/]+))?)?(/[a-z_]+)?")
 
 
@@ -73,7 +74,12 @@ class Request:
 
     def field(self, name: str) -> str:
         """One text of the JSON body."""
-        return str(json.loads(self.body or b"{}").get(name, ""))
+        return str(self.told.get(name, ""))
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The JSON body, whatever its fields hold."""
+        return _OBJECT.validate_json(self.body or b"{}")
 
 
 class App:
@@ -98,8 +104,6 @@ class App:
             status, sort, body = _json({"detail": "too much waits; come again"}, 429)
         except pydantic.ValidationError as error:
             status, sort, body = _json({"detail": _sentence(error)}, 422)
-        except json.JSONDecodeError:
-            status, sort, body = _json({"detail": "the body is no JSON"}, 422)
         except UserError as error:
             status, sort, body = _json({"detail": str(error)}, 422)
         head = [(b"content-type", sort.encode()), (b"content-length", str(len(body)).encode())]
@@ -191,9 +195,10 @@ class App:
             sentence = (
                 _sentence(error) if isinstance(error, pydantic.ValidationError) else str(error)
             )
-            told = json.loads(request.body)
-            number = told.get("seq_id")
-            request_id = self.service.fail(str(told.get("model_id")), number, sentence)
+            number = request.told.get("seq_id")
+            request_id = self.service.fail(
+                request.field("model_id"), number if isinstance(number, int) else None, sentence
+            )
             if request_id is None:
                 raise
             return _promise(request_id)
@@ -316,4 +321,5 @@ def _json(body: Mapping[str, Any], status: int = 200) -> tuple[int, str, bytes]:
 
 def _sentence(error: pydantic.ValidationError) -> str:
     problem = error.errors()[0]
-    return f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+    place = ".".join(str(part) for part in problem["loc"]) or "the body"
+    return f"{place}: {problem['msg']}"

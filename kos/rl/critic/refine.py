@@ -30,6 +30,7 @@ from kos.rl.critic.probes import probes_of
 from kos.rl.critic.rubrics import RUBRICS, chosen
 from kos.rl.critic.verdicts import read_odds
 from kos.rl.critic.wording import Messages
+from kos.rl.engines import engine_of
 from kos.rl.losses.base import CrossEntropy
 from kos.rl.metrics import mean
 from kos.rl.prompts.base import pick
@@ -43,15 +44,13 @@ QUESTIONS = 64
 def refine(config: Critic, job: Job) -> None:
     """Tune the critic's adapter and save it, promoted or not. Raises UserError."""
     chosen((*config.rubrics, *config.mandatory))
+    with engine_of(config, job) as engine:
+        _refine(config, job, engine)
+
+
+def _refine(config: Critic, job: Job, engine: Engine) -> None:
+    """All rounds from the checkpoint on, and the adapter with what came of them."""
     checkpoints = Checkpoints(job, config.checkpoint_seconds)
-    engine = config.engine.open(
-        job,
-        checkpoints.machine(),
-        lora=config.lora,
-        base=job.inputs["base"],
-        adapter=job.inputs.get("adapter"),
-    )
-    job.emit(Note(engine.describe()))
     loop = _Loop(config, job, engine)
     done, memory = checkpoints.load(engine)
     if not done:
@@ -89,7 +88,6 @@ def _finish(config: Critic, job: Job, engine: Engine, memory: Mapping[str, Any])
         seed=job.seed,
     )
     engine.save_weights(job.folder / ADAPTER)
-    engine.close()
     summary = {
         "rank": config.lora.rank,
         "alpha": config.lora.alpha,

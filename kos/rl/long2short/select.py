@@ -7,7 +7,7 @@ stopped asks only what is missing, and ends with the same file as one that was n
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 from kos.config import Select
@@ -17,13 +17,10 @@ from kos.data.prompts import read_split
 from kos.data.rubrics import RubricTask
 from kos.engine.base import Engine, SamplingParams, derive
 from kos.errors import UserError
-from kos.events import Job, Note, Progress, Result, Saved, StepDone
-from kos.rl.checkpoints import Checkpoints
+from kos.events import Job, Progress, Result, Saved, StepDone
+from kos.rl.engines import engine_when_needed
 from kos.rl.long2short import rules
 from kos.rl.verified import answers_of
-
-# Rounds are their own checkpoint; of the engine nothing changes.
-NEVER = float("inf")
 
 
 def select(config: Select, job: Job) -> None:
@@ -34,51 +31,33 @@ def select(config: Select, job: Job) -> None:
         for start in range(0, len(tasks), config.prompts_at_once)
     ]
     found: list[GradedAnswer] = []
-    ask = _opener(config, job)
-    for number, asked in enumerate(rounds, 1):
-        path = job.folder / "checkpoint" / f"round-{number:05}.jsonl"
-        if not path.exists():
-            files.write(path, ask(number, asked))
-        answers = files.read(path, GradedAnswer)
-        found += answers
-        job.emit(Progress("answers", len(found) // config.samples, len(tasks), "prompts"))
-        job.emit(StepDone(number, _numbers(config, answers)))
+    with engine_when_needed(config, job) as engine:
+        for number, asked in enumerate(rounds, 1):
+            path = job.folder / "checkpoint" / f"round-{number:05}.jsonl"
+            if not path.exists():
+                files.write(path, _ask(config, job, engine(), asked, number))
+            answers = files.read(path, GradedAnswer)
+            found += answers
+            job.emit(Progress("answers", len(found) // config.samples, len(tasks), "prompts"))
+            job.emit(StepDone(number, _numbers(config, answers)))
     _keep(config, job, found)
 
 
-def _opener(config: Select, job: Job) -> Callable[[int, Sequence[RubricTask]], list[GradedAnswer]]:
-    """Asks a round; the engine is opened for the first one that is missing."""
-    engines: list[Engine] = []
-
-    def ask(number: int, tasks: Sequence[RubricTask]) -> list[GradedAnswer]:
-        if not engines:
-            engines.append(_open(config, job))
-        params = SamplingParams(**config.sampling.model_dump(), seed=derive(job.seed, number))
-        groups = answers_of(
-            engines[0],
-            tasks,
-            params,
-            num_samples=config.samples,
-            grader=config.grader,
-            job=job,
-            system_prompt=config.system_prompt,
-            on_progress=lambda _tokens, _done: job.check(),
-        )
-        return [_judged(config, answer) for group in groups for answer in group]
-
-    return ask
-
-
-def _open(config: Select, job: Job) -> Engine:
-    engine = config.engine.open(
-        job,
-        Checkpoints(job, NEVER).machine(),
-        lora=config.lora,
-        base=job.inputs["base"],
-        adapter=job.inputs.get("adapter"),
+def _ask(
+    config: Select, job: Job, engine: Engine, tasks: Sequence[RubricTask], number: int
+) -> list[GradedAnswer]:
+    """The answers of one round, graded."""
+    groups = answers_of(
+        engine,
+        tasks,
+        SamplingParams(**config.sampling.model_dump(), seed=derive(job.seed, number)),
+        num_samples=config.samples,
+        grader=config.grader,
+        job=job,
+        system_prompt=config.system_prompt,
+        on_progress=lambda _tokens, _done: job.check(),
     )
-    job.emit(Note(engine.describe()))
-    return engine
+    return [_judged(config, answer) for group in groups for answer in group]
 
 
 def _judged(config: Select, answer: GradedAnswer) -> GradedAnswer:

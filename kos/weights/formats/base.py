@@ -86,6 +86,8 @@ class ExportFormat(Choice):
     shares_scale: ClassVar[bool] = False
     # Whether only weights that the base packs in INT4 can be stored so (Target.codes_RC is set).
     from_codes: ClassVar[bool] = False
+    # Whether ``encode`` looks at base and change apart; otherwise it is given their sum as the base.
+    reads_change: ClassVar[bool] = False
     # Whether embeddings count among what ``quantise`` may name; engines' kernels are for linears.
     takes_embeddings: ClassVar[bool] = False
     # Whether the adapter is folded into the weights; otherwise it is exported beside them.
@@ -138,6 +140,13 @@ class ExportFormat(Choice):
     def decode(self, name: str, stored: Mapping[str, Tensor]) -> Tensor:
         """float32 (R, C): what an engine computes with."""
         raise NotImplementedError
+
+    def computed(self, target: Target, stored: Mapping[str, Tensor]) -> Tensor:
+        """float32 (R, C): ``decode``, and over it an adapter that is not folded in."""
+        weight_RC = self.decode(target.name, stored)
+        if self.folds_adapter or target.delta_RC is None:
+            return weight_RC
+        return weight_RC + target.delta_RC
 
     def config(self, quantised: list[str], kept: list[str]) -> dict[str, Any]:
         """config.json's ``quantization_config`` for an export of these weights.

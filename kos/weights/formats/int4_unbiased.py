@@ -49,6 +49,7 @@ class InPlace(Int4Layout):
     """What both share: the base's grid, and how it is stored. No choice itself."""
 
     from_codes: ClassVar[bool] = True
+    reads_change: ClassVar[bool] = True
 
     requantise_base: bool = Field(
         False,

@@ -6,7 +6,7 @@ change survives it; measured in benchmarks/survival.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -64,6 +64,8 @@ class Nvfp4ActivationAware(Variant):
 
     Halves the divergence from the merged model at the same size, from second moments.
     """
+
+    reads_change: ClassVar[bool] = True
 
     kind: Literal["nvfp4_activation_aware"] = "nvfp4_activation_aware"
     scales: Rule = Field("modelopt", description=SCALES)

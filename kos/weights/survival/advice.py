@@ -34,17 +34,18 @@ def recommend(lines: Sequence[Line], *, is_int4: bool) -> Advice:
     ``lines`` are a report's formats; ``is_int4`` says whether the base itself is packed INT4.
     Without behaviour the least weight error of those that pass decides, and is called a guess.
     """
-    small = [line for line in lines if line["bits"] <= SMALL]
+    online = [line for line in lines if line.get("is_online")]
+    small = [line for line in lines if line["bits"] <= SMALL and line not in online]
     passing = [line for line in small if gate(line).passed and _is_measured(line)]
     refused = [line for line in small if not gate(line).passed]
     if not passing:
-        return _online(refused, is_int4=is_int4)
+        return _online(refused, online, is_int4=is_int4)
     asked = [line for line in passing if _kl(line) is not None]
     chosen = _closest(asked) if asked else min(passing, key=lambda line: line["all"]["error"])
     sentences = [_why(chosen) if asked else _guess(chosen)]
     sentences += _beside(chosen, asked)
     sentences += [_no(line) for line in refused]
-    sentences += _where(chosen)
+    sentences += _where(chosen) + _instead(chosen, online)
     return Advice(chosen["kind"], chosen["label"], tuple(sentences))
 
 
@@ -113,16 +114,36 @@ def _where(line: Line) -> list[str]:
     return []
 
 
-def _online(refused: Sequence[Line], *, is_int4: bool) -> Advice:
+def _instead(chosen: Line, online: Sequence[Line]) -> list[str]:
+    """What the adapter beside its base would be worth, where that was measured."""
+    asked = [line for line in online if _kl(line) is not None]
+    if not asked or _kl(chosen) is None:
+        return []
+    best = _closest(asked)
+    return [
+        f"{_name(best)} would diverge by {_kl(best):.4f} nats a token, at fewer tokens a second."
+    ]
+
+
+def _online(refused: Sequence[Line], online: Sequence[Line], *, is_int4: bool) -> Advice:
     base = "INT4 base" if is_int4 else "NVFP4 base"
     sentences = [
         f"Keep the adapter beside the {base} and let the server add it to each answer (online "
         "LoRA): nothing of it is rounded. Expect fewer tokens a second than from a merged model.",
         *(_no(line) for line in refused),
     ]
+    measured = [_measured(line) for line in online if _kl(line) is not None]
+    sentences[1:1] = measured
     if not refused:
         sentences.append("No small format was measured yet.")
     return Advice(ONLINE, f"{base} with online LoRA", tuple(sentences))
+
+
+def _measured(line: Line) -> str:
+    return (
+        f"{_name(line)} keeps {100 * _gain(line):.0f} % of the gain and diverges by "
+        f"{_kl(line):.4f} nats a token."
+    )
 
 
 def _name(line: Line) -> str:

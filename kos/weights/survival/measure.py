@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from kos.weights.formats.base import ExportFormat, Target
 from kos.weights.formats.int4_unbiased import curvature_of
+from kos.weights.formats.online import without_change
 from kos.weights.rounding.curvature import Diagonal, Full
 from kos.weights.survival import grids
 from kos.weights.survival.buckets import Buckets
@@ -42,8 +42,7 @@ class Meter:
         if target.delta_RC is None:
             return
         stored = self.format.encode(target) if stored is None else stored
-        before = replace(target, delta_RC=None, shared_amax=target.base_amax)
-        plain = self.format.encode(before)
+        plain = self.format.encode(without_change(target))
         found = self._sums(target, plain, stored, curvature)
         self.cells[kind_of(target.name), layer_of(target.name)] += found
 
@@ -57,7 +56,7 @@ class Meter:
         base_RC, merged_RC, delta_RC = target.base_RC, target.merged_RC, target.delta_RC
         assert delta_RC is not None, "checked by add"
         before_RC = self.format.decode(target.name, plain)
-        after_RC = self.format.decode(target.name, stored)
+        after_RC = self.format.computed(target, stored)
         kept_RC = after_RC - before_RC
         sums = grids.compared(target.name, plain, stored, merged_RC)
         changed_RC = grids.changed(plain, stored, merged_RC.shape)
@@ -101,7 +100,8 @@ def measure(
 ) -> list[dict[str, Any]]:
     """What each format keeps of the same weights, side by side; one weight is held at a time.
 
-    Each line has ``kind``, ``label``, ``bits`` a weight and the numbers of ``Meter.show``.
+    Each line has ``kind``, ``label``, ``is_online`` (the adapter stays beside the base), ``bits`` a
+    weight and the numbers of ``Meter.show``.
     ``takes`` has the weights that each format stores, where they are not all; ``on_weight`` is
     told the weights done. A format that needs what calibration would bring, and
     gets none, is measured with scales of 1.0 for its inputs, which no weight depends on.
@@ -120,6 +120,7 @@ def measure(
         {
             "kind": meter.format.kind,
             "label": meter.format.label(),
+            "is_online": not meter.format.folds_adapter,
             "bits": found / max(1, count),
             **meter.show(),
         }

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -25,7 +27,11 @@ MAX_RATIO = 200
 MAX_ENTRIES = 500_000
 # A zip in a zip is held in memory: DailyMed's labels with their pictures.
 MAX_INNER_BYTES = GB // 4
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, NotImplementedError)
+# zipfile believes the places that a directory names: seeking to them raises whatever it raises.
+BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError),
+    *(ValueError, OverflowError, struct.error),
+)
 
 
 class Entry(NamedTuple):

@@ -1,0 +1,1 @@
+"""The ``kos`` command: one file a room, what they share in ``screen`` and ``session``."""
