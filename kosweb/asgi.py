@@ -14,16 +14,19 @@ warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume sy
 django = get_asgi_application()
 
 # The consumers import models, which need the apps that the line above loads.
-from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from channels.sessions import SessionMiddlewareStack  # noqa: E402
 from django.urls import path  # noqa: E402
 
+from apps.automation.sockets import SignedIn  # noqa: E402
 from apps.chat.consumers import ChatConsumer  # noqa: E402
 from apps.deployments import gateway  # noqa: E402
 from apps.deployments.asgi import Gateway  # noqa: E402
 from apps.runs.consumers import RunConsumer  # noqa: E402
+from kosweb.crowding import Crowd  # noqa: E402
 from kosweb.mcp import Mcp  # noqa: E402
+from kosweb.measuring import Timed  # noqa: E402
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -46,11 +49,12 @@ sockets = URLRouter(
     ]
 )
 pages: Any = django  # as an application: django-stubs name its parameters otherwise
-mcp = Mcp(Gateway(pages))
-application = ProtocolTypeRouter(
+mcp = Mcp(Gateway(Crowd(pages)))
+router: Any = ProtocolTypeRouter(
     {
         "http": mcp,
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(sockets)),
+        "websocket": AllowedHostsOriginValidator(SessionMiddlewareStack(SignedIn(sockets))),
         "lifespan": lifespan,
     }
 )
+application = Timed(router)

@@ -10,11 +10,13 @@ import os
 from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"", "0", "false", "no", "off"}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def text(name: str, default: str = "") -> str:
@@ -48,6 +50,18 @@ def path(name: str, default: Path) -> Path:
     return Path(text(name) or default).expanduser().resolve()
 
 
+def issuer(name: str) -> str:
+    """The address of an OIDC provider; http is good on this machine alone."""
+    value = text(name)
+    parts = urlsplit(value)
+    is_here = parts.hostname in LOOPBACK
+    if value and (parts.scheme != "https" and not (parts.scheme == "http" and is_here)):
+        raise ImproperlyConfigured(f"{name} is {value!r}; an address with https:// would do")
+    if value and (not parts.hostname or parts.query or parts.fragment):
+        raise ImproperlyConfigured(f"{name} is {value!r}; an address without ? and # would do")
+    return value
+
+
 def words(name: str, default: str) -> list[str]:
     """A list, separated by commas."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
@@ -63,3 +77,19 @@ def json(name: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ImproperlyConfigured(f"{name} is {value[:80]!r}; a JSON object would do")
     return found
+
+
+def choices(name: str, known: set[str]) -> dict[str, str]:
+    """A JSON object whose values are of ``known``."""
+    found = json(name)
+    wrong = [value for value in found.values() if value not in known]
+    if wrong:
+        raise ImproperlyConfigured(
+            f"{name} has {wrong[0]!r}; one of {', '.join(sorted(known))} would do"
+        )
+    return found
+
+
+def inherited(**changes: str) -> dict[str, str]:
+    """What a process of ours is started with: our own environment and ``changes``."""
+    return {**os.environ, **changes}

@@ -19,8 +19,9 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from apps.accounts import services as accounts
+from apps.accounts.brakes import TooManyTriesError
 from apps.accounts.models import ApiToken, Scope
-from apps.deployments.limits import Buckets
+from apps.automation.rates import Buckets
 from apps.tools.services import open_desk
 
 if TYPE_CHECKING:
@@ -57,7 +58,11 @@ class Mcp:
         if scope["path"] not in PATHS:
             await self.rest(scope, receive, send)
             return
-        token = await database_sync_to_async(_token_of)(_header(scope, b"authorization"))
+        try:
+            token = await _caller(scope)
+        except TooManyTriesError as error:
+            await _refuse(send, 429, str(error), {"Retry-After": str(error.wait_seconds)})
+            return
         if token is None:
             sentence = "Send an API token that is good for tools: Authorization: Bearer kos_..."
             await _refuse(send, 401, sentence, {"WWW-Authenticate": 'Bearer realm="kos"'})
@@ -117,9 +122,17 @@ def _open_seat(token: ApiToken) -> Seat:
     return Seat(open_desk(token.user).for_conversation())
 
 
-def _token_of(header: str) -> ApiToken | None:
+async def _caller(scope: dict[str, Any]) -> ApiToken | None:
+    """Whose token it is; raises TooManyTriesError for an address that guesses."""
+    address = str((scope.get("client") or ("",))[0])
+    return await database_sync_to_async(_token_of)(_header(scope, b"authorization"), address)
+
+
+def _token_of(header: str, address: str) -> ApiToken | None:
     scheme, _, text = header.partition(" ")
-    return accounts.token_of(text.strip(), Scope.TOOLS) if scheme.lower() == "bearer" else None
+    if scheme.lower() != "bearer":
+        return None
+    return accounts.token_of(text.strip(), Scope.TOOLS, address=address)
 
 
 def _header(scope: dict[str, Any], name: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 from django.conf import settings
 
@@ -14,13 +15,16 @@ from kosweb.embedded.process import Child
 GRACE_SECONDS = 30
 
 
-def programs() -> list[Child]:
-    """Our own processes, the web's first."""
-    web = ["uvicorn", "kosweb.asgi:application", "--host", settings.HOST]
-    web += ["--port", str(settings.PORT), "--log-level", "warning", "--no-server-header"]
-    # Open sockets would hold the stop for ever.
-    web += ["--timeout-graceful-shutdown", "5", "--ws-max-size", "1048576"]
-    return [_program("web", web), *_workers(), _program("reconciler", ["workers.reconcile"])]
+def programs(listener: int) -> list[Child]:
+    """Our own processes, the web's first; it takes connections from the socket ``listener``."""
+    web = _program("web", ["kosweb.web", "--socket", str(listener)])
+    web = replace(web, lent=[listener], tells=True)
+    return [web, *_workers(), _program("reconciler", ["workers.reconcile"])]
+
+
+def preparation() -> Child:
+    """Brings tables and static files up to date, with the code that lies on the disk now."""
+    return _program("prepare", ["django", "prepare"], DJANGO_SETTINGS_MODULE="kosweb.settings")
 
 
 def corpus_builder() -> Child:

@@ -55,6 +55,8 @@ DEBUG = environment.flag("KOS_DEBUG")
 HOST = environment.text("KOS_HOST", "127.0.0.1")
 PORT = environment.number("KOS_PORT", 8000)
 POSTGRES_BIN = environment.text("KOS_POSTGRES_BIN")
+# How long a web process that is replaced may go on with streams and answers it began.
+DRAIN_SECONDS = environment.number("KOS_DRAIN_SECONDS", 30)
 # Waiting at OpenMP's barriers for a core that web or database hold costs more than a thread
 # gains, so one core is left to them; of two cores the second gains 1.5 times all the same.
 CORES = len(os.sched_getaffinity(0))
@@ -67,6 +69,14 @@ HEALTHBENCH = environment.text("KOS_HEALTHBENCH")
 LEASE_SECONDS = environment.number("KOS_LEASE_SECONDS", 15)
 # The queues and how many jobs a machine's worker takes from each at a time.
 QUEUES = {"cpu": 1, "gpu": 1, "serve": 4}
+
+# How long and how much is kept of what piles up, by kind (apps/runs/storage); else for good:
+# {"checkpoints": {"days": 14}, "models": {"gb": 500}}.
+RETENTION = environment.json("KOS_RETENTION")
+
+# Where a run's numbers go as well: mlflow, wandb, trackio, each by its library's own variables.
+TRACKERS = environment.words("KOS_TRACKERS", "")
+TRACKERS_PROJECT = environment.text("KOS_TRACKERS_PROJECT", "kos")
 
 # --- Tools ------------------------------------------------------------------------------------
 CORPUS = VAR / "corpus"
@@ -102,10 +112,36 @@ MCP_HOSTS = frozenset(environment.words("KOS_MCP_HOSTS", ""))
 # What keys of outside services are encrypted with, newest first; the secret key opens too.
 ENCRYPTION_KEYS = environment.words("KOS_ENCRYPTION_KEY", "")
 
+# --- Numbers about Kos itself -------------------------------------------------------------------
+# Who may read /metrics beside this machine itself: a program with this bearer token.
+METRICS_TOKEN = environment.text("KOS_METRICS_TOKEN")
+# Where traces go (OTLP over HTTP); nothing is traced, and nothing loaded for it, without it.
+TRACES_ENDPOINT = environment.text("OTEL_EXPORTER_OTLP_ENDPOINT")
+
+# --- REST API ---------------------------------------------------------------------------------
+# Requests a minute of one token, and of all tokens and the browser of one person; 0: no limit.
+API_TOKEN_RATE = environment.number("KOS_API_TOKEN_RATE", 600)
+API_USER_RATE = environment.number("KOS_API_USER_RATE", 1200)
+# Receivers of webhooks in our own network, as host:port: every other one must be public, https.
+WEBHOOK_HOSTS = frozenset(environment.words("KOS_WEBHOOK_HOSTS", ""))
+
+# --- Limits of one web process; 0: none ---------------------------------------------------------
+# Pages and streams that follow something: of all people, and of one.
+MOST_WATCHERS = environment.number("KOS_MOST_WATCHERS", 2000)
+MOST_WATCHERS_OWN = environment.number("KOS_MOST_WATCHERS_OWN", 100)
+# Answers that are written at once, at /v1 and in the playground.
+MOST_ANSWERS = environment.number("KOS_MOST_ANSWERS", 1000)
+MOST_ANSWERS_OWN = environment.number("KOS_MOST_ANSWERS_OWN", 200)
+# Pages and calls that are worked on at once: each has a thread.
+MOST_REQUESTS = environment.number("KOS_MOST_REQUESTS", 200)
+# A body of a page or call, files included; what is larger is refused unread.
+MOST_BODY_BYTES = environment.number("KOS_MOST_BODY_BYTES", 256_000_000)
+
 # --- Django -----------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "kosweb",
     "apps.accounts",
+    "apps.automation",
     "apps.datasets",
     "apps.tools",
     "apps.runs",
@@ -126,12 +162,15 @@ INSTALLED_APPS = [
     "django_htmx",
 ]
 MIDDLEWARE = [
+    "kosweb.measuring.Measured",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "kosweb.middleware.RequestIds",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "kosweb.middleware.KeptTexts",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -149,9 +188,11 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
+            "builtins": ["apps.accounts.templatetags.pieces"],
         },
     }
 ]
+FORM_RENDERER = "apps.accounts.selects.Renderer"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
@@ -189,8 +230,9 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # A busy worker would otherwise hold back one waiting message from an idle one.
 CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-# Run events travel by LISTEN/NOTIFY (apps.runs.hub); nothing is sent between processes here.
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+# Run events travel by LISTEN/NOTIFY (apps.runs.hub), and sockets take what they can read: there
+# is no layer of channels whose queues could grow.
+CHANNEL_LAYERS: dict[str, Any] = {}
 
 # --- Static files -----------------------------------------------------------------------------
 STATIC_URL = "/static/"
@@ -206,16 +248,35 @@ AUTH_USER_MODEL = "accounts.User"
 LOGIN_URL = "accounts:sign_in"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "accounts:sign_in"
+_VALIDATORS: dict[str, dict[str, Any]] = {
+    "MinimumLengthValidator": {"min_length": 12},
+    "UserAttributeSimilarityValidator": {},
+    "CommonPasswordValidator": {},
+    "NumericPasswordValidator": {},
+}
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in _VALIDATORS.items()
 ]
+# Signing in with an OIDC provider beside the password; off without an issuer.
+OIDC_ISSUER = environment.issuer("KOS_OIDC_ISSUER")
+OIDC_CLIENT_ID = environment.text("KOS_OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = environment.text("KOS_OIDC_CLIENT_SECRET")
+OIDC_NAME = environment.text("KOS_OIDC_NAME")
+OIDC_SCOPES = environment.words("KOS_OIDC_SCOPES", "openid,email,profile")
+# Who may enter: every one of these that is set must hold. With neither nobody new comes in.
+OIDC_DOMAINS = environment.words("KOS_OIDC_DOMAINS", "")
+OIDC_GROUPS = environment.words("KOS_OIDC_GROUPS", "")
+# The claim that names groups, and the role that a group gives to somebody new.
+OIDC_CLAIM = environment.text("KOS_OIDC_CLAIM", "groups")
+OIDC_ROLES = environment.choices("KOS_OIDC_ROLES", {"clinician", "reviewer", "engineer", "admin"})
 ALLOWED_HOSTS = environment.words("KOS_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 IS_BEHIND_HTTPS = environment.flag("KOS_HTTPS")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_BEHIND_HTTPS else None
 SECURE_SSL_REDIRECT = False  # the proxy's work; health checks come without TLS
 SECURE_HSTS_SECONDS = 31_536_000 if IS_BEHIND_HTTPS else 0
 SECURE_REFERRER_POLICY = "same-origin"
+CSRF_FAILURE_VIEW = "kosweb.views.unsent"
 SESSION_COOKIE_NAME = "kos_session"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_BEHIND_HTTPS
 SESSION_COOKIE_HTTPONLY = True

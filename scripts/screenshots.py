@@ -1,15 +1,20 @@
-"""Pictures of every page for the docs: ``python scripts/screenshots.py URL NAME PASSWORD``.
+"""Pictures of every page for the docs: ``python scripts/screenshots.py URL NAME PASSWORD [PAGE…]``.
 
 Takes each page of a running console in light, in dark, and in light at 390 pixels, into
-``docs/screenshots``. Pages that need something which is not there yet are left out and said so.
+``docs/screenshots``; with names of pages (``run``, ``chat``) those alone. The pages are those
+that ``manage.py pages NAME`` finds, so run it with the console's KOS_VAR; what needs something
+that is not there yet is left out. What a page must be asked for, say which runs to compare, is in
+``kosweb/questions.py``.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,35 +22,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 logger = logging.getLogger(__name__)
 
-FOLDER = Path(__file__).parents[1] / "docs" / "screenshots"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "screenshots"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-PLAIN = {
-    "home": "/",
-    "runs": "/runs/",
-    "new": "/runs/new/pipeline/?preset=demo",
-    "datasets": "/datasets/",
-    "models": "/models/",
-    "deployments": "/deployments/",
-    "evals": "/evals/",
-    "chats": "/chat/",
-    "traces": "/traces/?model=policy",
-    "benchmarks": "/evals/benchmarks/",
-    "judges": "/evals/judges/",
-    "reviews": "/review/",
-    "tools": "/tools/",
-    "tool": "/tools/search_icd/",
-    "tokens": "/tokens/",
-}
-# Pages of one thing: the list they are linked from, and what their link begins with.
-LINKED = {
-    "dataset": ("/datasets/", "/datasets/"),
-    "model": ("/models/", "/models/"),
-    "deployment": ("/deployments/", "/deployments/"),
-    "eval": ("/evals/", "/evals/run/"),
-    "judge": ("/evals/judges/", "/evals/judges/"),
-    "chat": ("/chat/", "/chat/"),
-    "trace": ("/traces/?model=policy", "/traces/"),
-}
+# What the README shows goes by its own name.
+NAMES = {"runs:detail": "run", "chat:detail": "chat", "reviews:item": "review_item"}
 
 
 class Look(NamedTuple):
@@ -64,19 +45,41 @@ LOOKS = (
 )
 
 
-def main(url: str, name: str, password: str) -> None:
-    """Take all pictures."""
+def main(url: str, name: str, password: str, *only: str) -> None:
+    """Take all pictures, or those of ``only``."""
     FOLDER.mkdir(parents=True, exist_ok=True)
+    found = [page for page in pages(name) if not only or page[0] in only]
     with sync_playwright() as playwright:
         program = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         for look in LOOKS:
-            take(browser, look, url, name, password)
+            take(browser, look, url, name, password, found)
         browser.close()
+    logger.info("%s pages in %s looks", len(found) + 3, len(LOOKS))
 
 
-def take(browser: Browser, look: Look, url: str, name: str, password: str) -> None:
-    """Every page in one look."""
+def pages(name: str) -> list[tuple[str, str]]:
+    """File names and paths of the pages there are for ``name``."""
+    command = [sys.executable, "manage.py", "pages", name]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    rows = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+    return [(file_name(row["name"]), row["path"]) for row in rows]
+
+
+def file_name(name: str) -> str:
+    """``runs:detail`` is ``run``, ``runs:log`` is ``runs_log``, ``chat:list`` is ``chat_list``."""
+    return NAMES.get(name) or re.sub(r"\W+", "_", name)
+
+
+def take(
+    browser: Browser,
+    look: Look,
+    url: str,
+    name: str,
+    password: str,
+    found: list[tuple[str, str]],
+) -> None:
+    """Every page in one look, and the palette over the first."""
     context = browser.new_context(
         viewport={"width": look.width, "height": look.height}, color_scheme=look.scheme
     )
@@ -87,34 +90,12 @@ def take(browser: Browser, look: Look, url: str, name: str, password: str) -> No
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"{url}/")
-    for label, path in pages(page, url):
+    page.keyboard.press("Control+k")
+    shoot(page, look, "palette")
+    for label, path in [*found, ("not_found", "/nothing-here/")]:
         page.goto(f"{url}{path}")
         shoot(page, look, label)
     context.close()
-
-
-def pages(page: Page, url: str) -> Iterator[tuple[str, str]]:
-    """Names and paths of the pages there are."""
-    yield from PLAIN.items()
-    for kind in ("pipeline", "train"):
-        found = page.request.get(f"{url}/api/runs/?kind={kind}").json()
-        rows = found.get("results", found.get("items", [])) if isinstance(found, dict) else found
-        if rows:
-            yield ("run" if kind == "train" else kind), f"/runs/{rows[0]['id']}/"
-        if rows and kind == "train":
-            yield "rollouts", f"/traces/run/{rows[0]['id']}/"
-    for label, (listing, start) in LINKED.items():
-        page.goto(f"{url}{listing}")
-        links = page.locator(f"main table a[href^='{start}']").all()
-        hrefs = [link.get_attribute("href") or "" for link in links]
-        # The oldest: the sample set comes before any benchmark, whose rows stay out of pictures.
-        chosen = next(
-            (href for href in reversed(hrefs) if href.rstrip("/").split("/")[-1].isdecimal()), ""
-        )
-        if chosen:
-            yield label, chosen
-        else:
-            logger.warning("no %s to take a picture of", label)
 
 
 def shoot(page: Page, look: Look, label: str) -> None:
@@ -126,4 +107,4 @@ def shoot(page: Page, look: Look, label: str) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:])

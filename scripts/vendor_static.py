@@ -2,7 +2,8 @@
 
 Files are committed, so installing Kos needs no npm. Add a package or an icon to the lock,
 run ``python scripts/vendor_static.py``, and commit what changed; ``--check`` (run in CI)
-compares the committed files with the hashes and fetches nothing.
+compares the committed files with the hashes, and what they say of licence and version with the
+lock, and fetches nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +16,20 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+# What a licence's text says of itself, by the name that the package gives it.
+SAYS = {
+    "0BSD": "Zero-Clause BSD",
+    "BSD-0-Clause": "Zero-Clause BSD",
+    "ISC": "ISC License",
+    "MIT": "MIT License",
+    "OFL-1.1": "SIL Open Font License, Version 1.1",
+}
+# A script's own word for its version: htmx 4 and uPlot's first line.
+VERSION = re.compile(r'version\s*[:=]\s*"(\d+\.\d+\.\d+)"|\(v(\d+\.\d+\.\d+)\)')
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 LOCK = STATIC / "vendor" / "vendor.lock.json"
@@ -96,11 +109,27 @@ def check(lock: dict[str, Any]) -> list[str]:
     for package in lock["packages"]:
         if "sprite" in package:
             wanted[STATIC / "icons.svg"] = package["sprite"]
-    return [
+    wrong = [
         f"{path.relative_to(STATIC)} is missing or differs from vendor.lock.json"
         for path, sha in wanted.items()
         if not path.is_file() or digest(path.read_bytes()) != sha
     ]
+    there = {path for path in LOCK.parent.rglob("*") if path.is_file()} - {LOCK}
+    wrong += [f"{path.relative_to(STATIC)} is not in the lock" for path in there - {*wanted}]
+    return wrong or [line for package in lock["packages"] for line in unlike(package)]
+
+
+def unlike(package: dict[str, Any]) -> Iterator[str]:
+    """Where files say another licence or version than the lock does."""
+    name, licence = package["name"], package["licence"]
+    if licence not in SAYS:
+        yield f"{name} is under {licence}, which SAYS does not know"
+    elif SAYS[licence] not in place(package, "LICENSE").read_text():
+        yield f"{name}: its LICENSE is not the text of {licence}"
+    for script in (place(package, one) for one in package["files"] if one.endswith(".js")):
+        stated = {one or two for one, two in VERSION.findall(script.read_text())}
+        if package["version"] not in stated:
+            yield f"{name}: {script.name} says it is {', '.join(stated) or 'no version'}"
 
 
 def digest(content: bytes) -> str:

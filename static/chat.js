@@ -25,12 +25,20 @@
       const after = whole.length ? whole[whole.length - 1].dataset.message : 0;
       const scheme = location.protocol === "https:" ? "wss" : "ws";
       this.socket = new WebSocket(`${scheme}://${location.host}${this.element.dataset.chat}?after=${after}`);
-      this.socket.onopen = () => {
+      // A socket that is refused opens too: what counts is that it was not closed at once.
+      const socket = this.socket;
+      socket.onopen = () => setTimeout(() => {
+        if (socket.readyState !== WebSocket.OPEN) return;
         this.wait = 500;
         this.element.querySelector("[data-lost]").hidden = true;
-      };
+      }, 300);
       this.socket.onmessage = (event) => this.take(JSON.parse(event.data));
       this.socket.onclose = (event) => {
+        // 1013 and 4429 with a reason: every seat is taken. Forms still work, by the page.
+        if (event.reason && (event.code === 1013 || event.code === 4429)) {
+          this.lost(event.reason);
+          return setTimeout(() => this.connect(), 14000 + 12000 * Math.random());
+        }
         if (event.code >= 4400 && event.code < 4500) return this.lost("This conversation is not open to you any more. Sign in again.");
         this.lost(`Reconnecting; this is the conversation up to ${new Date().toLocaleTimeString("en-GB")}.`);
         setTimeout(() => this.connect(), this.wait);

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -27,6 +27,7 @@ from kos.config import JOBS
 from kos.digests import digest_of
 from kos.errors import CancelledError, UserError
 from kos.events import Event, Saved, find_secret, to_json
+from kos.files import no_room
 
 DONE, FAILED, CANCELLED = 0, 1, 3
 PR_SET_PDEATHSIG = 1
@@ -56,7 +57,7 @@ class PipedJob:
     folder: Path
     inputs: Mapping[str, Path]
     seed: int
-    outs: tuple[IO[str], ...]  # the journal, then the pipe
+    outs: tuple[IO[str], IO[str]]  # the journal, then the pipe
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_stopping: bool = field(default=False, init=False)
 
@@ -69,16 +70,16 @@ class PipedJob:
             # Here, not in the worker: hashing gigabytes must not keep it from its heartbeat.
             digest = digest_of(self.folder / event.path)
             line |= {"digest": digest.sha256, "size_bytes": digest.size_bytes}
-        self.write(line)
+        self.say(line, self.outs)
         self.check()
 
     def check(self) -> None:
         if self.is_stopping:
             raise CancelledError
 
-    def write(self, line: Mapping[str, Any]) -> None:
+    def say(self, line: Mapping[str, Any], outs: Sequence[IO[str]]) -> None:
         text = json.dumps(clean(line), allow_nan=False) + "\n"
-        for out in self.outs:
+        for out in outs:
             out.write(text)
             out.flush()
 
@@ -98,7 +99,7 @@ def clean(value: Any) -> Any:
 
 
 def work(spec: Spec, job: PipedJob) -> int:
-    """Do the job; returns the exit code, after a last line if it failed."""
+    """Do the job; returns the exit code, after a last line that says how it ended."""
     try:
         config = JOBS[spec.kind].model_validate(spec.config)
         module, _, name = spec.work.partition(":")
@@ -109,8 +110,12 @@ def work(spec: Spec, job: PipedJob) -> int:
         _write_failure(job, str(error), is_user_error=True)
         raise
     except Exception as error:
-        _write_failure(job, f"{type(error).__name__}: {error}", is_user_error=False)
+        full = no_room(error, job.folder)
+        said = full or f"{type(error).__name__}: {error}"
+        _write_failure(job, said, is_user_error=bool(full))
         raise
+    # What is still to come, giving gigabytes back, may take long or even fail: the work is done.
+    _write_end(job, {"kind": "done"})
     return DONE
 
 
@@ -151,7 +156,13 @@ def _write_failure(job: PipedJob, error: str, *, is_user_error: bool) -> None:
         "traceback": traceback.format_exc(),
         "is_user_error": is_user_error,
     }
-    job.write({"at": time.time(), "data": data})
+    _write_end(job, data)
+
+
+def _write_end(job: PipedJob, data: Mapping[str, Any]) -> None:
+    # Not into the journal, which never hands it on, and whose disk may be what is full.
+    _, pipe = job.outs
+    job.say({"at": time.time(), "data": data}, (pipe,))
 
 
 if __name__ == "__main__":

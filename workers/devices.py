@@ -12,13 +12,32 @@ from django.conf import settings
 
 from kos.errors import UserError
 
-# A job sees no database and no broker.
-SECRETS = ("DATABASE_URL", "DATABASE_PASSWORD", "REDIS_URL", "KOS_SECRET_KEY")
+# A job sees no database, no broker and no tracker.
+SECRETS = (
+    "DATABASE_URL",
+    "DATABASE_PASSWORD",
+    "REDIS_URL",
+    "KOS_SECRET_KEY",
+    "WANDB_API_KEY",
+    "MLFLOW_TRACKING_",
+    "TRACKIO_",
+)
+
+
+def host() -> str:
+    """The machine of this worker."""
+    return socket.gethostname()
+
+
+def name() -> str:
+    """The device of this worker."""
+    device: str = settings.DEVICE
+    return device
 
 
 def worker_name() -> str:
     """Who holds a run: machine, process and device."""
-    return f"{socket.gethostname()}:{os.getpid()} {settings.DEVICE}"
+    return f"{host()}:{os.getpid()} {name()}"
 
 
 def environment() -> dict[str, str]:
@@ -26,7 +45,7 @@ def environment() -> dict[str, str]:
     threads = str(settings.THREADS)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
     return kept | {
-        "CUDA_VISIBLE_DEVICES": visible_devices(settings.DEVICE),
+        "CUDA_VISIBLE_DEVICES": visible_devices(name()),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "false",

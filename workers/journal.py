@@ -13,13 +13,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from apps.runs.models import Event, Run
+from kos.files import replace_when_whole
 from workers.lines import parse
 
 logger = logging.getLogger(__name__)
 
 # What the console itself says in a run's log; ``failed`` may come from either side and ends
 # an attempt, so it is never left over.
-NOT_THE_JOBS = ("status", "stage", "lost", "failed")
+NOT_THE_JOBS = ("status", "stage", "lost", "failed", "edit", "tracker")
 
 
 def path_of(run: Run, attempt: int) -> Path:
@@ -27,14 +28,17 @@ def path_of(run: Run, attempt: int) -> Path:
 
 
 def take_over(run: Run) -> list[bytes]:
-    """The lines of the attempt before this one that never reached the log, now in our journal.
+    """The lines of an attempt before this one that never reached the log, now in our journal.
 
-    They begin this attempt's journal, so that they survive its end as well.
+    They begin this attempt's journal, so that they survive its end as well. An attempt that ended
+    before it had a journal leaves the one before it as the last.
     """
-    left = _left_over(run, run.attempt - 1)
-    fresh = path_of(run, run.attempt)
-    fresh.parent.mkdir(parents=True, exist_ok=True)
-    fresh.write_bytes(b"".join(left))
+    before = (path_of(run, attempt) for attempt in range(run.attempt - 1, 0, -1))
+    last = next((path for path in before if path.exists()), None)
+    left = _left_over(run, last) if last is not None else []
+    # Whole or not there: half of it would hide what stands whole in the one before.
+    with replace_when_whole(path_of(run, run.attempt)) as file:
+        file.writelines(left)
     return left
 
 
@@ -44,10 +48,8 @@ def clear(run: Run) -> None:
         path.unlink()
 
 
-def _left_over(run: Run, attempt: int) -> list[bytes]:
-    path = path_of(run, attempt)
-    if not path.exists():
-        return []
+def _left_over(run: Run, path: Path) -> list[bytes]:
+    attempt = int(path.stem)
     # One line is one event, so counting tells how far the log got.
     kept = Event.objects.filter(run=run, attempt=attempt).exclude(kind__in=NOT_THE_JOBS).count()
     with path.open("rb") as lines:

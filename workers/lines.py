@@ -14,6 +14,8 @@ from apps.runs.events import NewEvent
 from kos.events import Event
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+# The last word of a job's process; no event, and kept in no log.
+ENDS = ("failed", "done")
 EXCERPT = 200
 # What travels of a rollout; its page reads the whole from the traces.
 NUMBERS = (
@@ -34,7 +36,7 @@ NUMBERS = (
 
 @dataclass(frozen=True)
 class Line:
-    """One line. ``event`` is None for ``failed``, the last line of a job that raised."""
+    """One line. ``event`` is None for the last one of a job that raised, or that is done."""
 
     kind: str
     data: Mapping[str, Any]
@@ -62,7 +64,7 @@ def parse(text: bytes) -> Line:
         kind=data["kind"],
         data=data,
         at=datetime.fromtimestamp(line["at"], UTC),
-        event=None if data["kind"] == "failed" else EVENT.validate_python(data),
+        event=None if data["kind"] in ENDS else EVENT.validate_python(data),
         digest=line.get("digest", ""),
         size_bytes=line.get("size_bytes", 0),
     )

@@ -9,6 +9,7 @@ from typing import assert_never
 from apps.deployments import services as deployments
 from apps.runs import services as runs
 from apps.runs.events import NewEvent
+from apps.runs.figures import metrics
 from apps.runs.models import Run
 from apps.traces import services as traces
 from kos.events import (
@@ -44,6 +45,14 @@ class Reporter:
         """The rows of ``lines``, the last ones when the process is gone; ``run`` is locked."""
         for line in lines:
             self._keep(run, line)
+        metrics.record_steps(
+            run,
+            [
+                metrics.Done(line.event.step, line.event.metrics, line.at)
+                for line in lines
+                if isinstance(line.event, StepDone)
+            ],
+        )
         rollouts = [line.data for line in lines if isinstance(line.event, RolloutDone)]
         if rollouts:
             traces.record(run, self.attempt, rollouts)
@@ -56,7 +65,7 @@ class Reporter:
     def _keep(self, run: Run, line: Line) -> None:
         match line.event:
             case None | Note() | StepDone() | RolloutDone():
-                pass  # the event itself is enough; rollouts are kept in one go
+                pass  # the event itself is enough; numbers and rollouts are kept in one go
             case Progress() as part:
                 # The latest part goes last: it is the one the pipeline's bar shows.
                 self._progress.pop(part.stage, None)

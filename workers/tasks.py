@@ -15,20 +15,27 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_shutting_down
 from django.conf import settings
+from django.db import connection
 
 from apps.datasets.services import materialise, materialise_labels
 from apps.deployments import services as deployments
 from apps.runs import events, logs, services
 from apps.runs.models import Run, Status
+from apps.runs.operations import waiting
 from apps.runs.queue import EXECUTE
 from apps.tools.services import secrets_for
 from kos.errors import UserError
-from workers import devices, journal
+from kos.files import no_room
+from workers import devices, heartbeat, journal, tracking
+from workers.away import AWAY
 from workers.child import Spec
 from workers.jobs import WORK
 from workers.pump import Limits, Pump
 
 logger = logging.getLogger(__name__)
+
+# Importing the heartbeat is what sets it going: it waits for the worker to be ready.
+__all__ = ["execute", "heartbeat"]
 
 SHUTDOWN = threading.Event()
 
@@ -40,17 +47,28 @@ def _shut_down(**signal: Any) -> None:
 
 @shared_task(name=EXECUTE, ignore_result=True)
 def execute(run_id: int) -> None:
-    """Claim the run and see it through; do nothing if another worker has it."""
-    with logs.bound_to(run_id):
-        run = services.claim(run_id, devices.worker_name(), lease_seconds=settings.LEASE_SECONDS)
-        if run is None:
-            logger.info("nothing to claim: the bell rang twice, or the run was stopped")
-            return
+    """The bell rang for a run: claim the first of its queue and see it through.
+
+    Nothing is done when nothing waits there: the bell rang twice, or the run was stopped.
+    """
+    try:
+        run = waiting.claim_for(
+            run_id, devices.worker_name(), lease_seconds=settings.LEASE_SECONDS
+        )
+    except AWAY as error:
+        _let_go(error)
+        return
+    if run is None:
+        logger.info("the bell rang for run %s, but nothing waits in its queue", run_id)
+        return
+    with logs.bound_to(run.pk):
         logger.info("attempt %s at %s begins", run.attempt, run.kind)
         try:
             work_on(run)
         except events.FencedOff as error:
             logger.warning("%s: its process was ended", error)
+        except AWAY as error:
+            _let_go(error)
         except Exception as error:
             logger.exception("attempt %s failed", run.attempt)
             _fail(run, error)
@@ -73,12 +91,17 @@ def work_on(run: Run) -> None:
             # Ctrl-C in the terminal is the worker's to hear, not the job's.
             start_new_session=True,
         )
-    pump = Pump(run, process, limits=limits, shutdown=SHUTDOWN, left_over=left_over)
-    assert process.stdin is not None
-    # A process that is dead already has said so by its exit code.
-    with suppress(BrokenPipeError), process.stdin as pipe:
-        pipe.write(spec.model_dump_json().encode())
-    if pump.work().status != Status.LOST:
+    with tracking.of(run) as told:
+        pump = Pump(
+            run, process, limits=limits, shutdown=SHUTDOWN, left_over=left_over, told=told.see
+        )
+        assert process.stdin is not None
+        # A process that is dead already has said so by its exit code.
+        with suppress(BrokenPipeError), process.stdin as pipe:
+            pipe.write(spec.model_dump_json().encode())
+        outcome = pump.work()
+        told.end(outcome.status)
+    if outcome.status != Status.LOST:
         journal.clear(run)
 
 
@@ -114,9 +137,19 @@ def inputs_of(run: Run) -> dict[str, Path]:
     return paths
 
 
+def _let_go(error: Exception) -> None:
+    """The database is away, which is no fault of the run's: another attempt follows.
+
+    Nothing can be said now. The lease runs out, or the bell is rung again.
+    """
+    logger.warning("the database is away: %s; the run is let go", error)
+    connection.close()
+
+
 def _fail(run: Run, error: Exception) -> None:
-    is_user_error = isinstance(error, UserError)
-    sentence = str(error) if is_user_error else f"{type(error).__name__}: {error}"
+    full = no_room(error, Path(settings.ARTIFACTS))
+    is_user_error = isinstance(error, UserError) or bool(full)
+    sentence = full or (str(error) if is_user_error else f"{type(error).__name__}: {error}")
     said = events.new(
         "failed",
         error=sentence,

@@ -13,12 +13,11 @@ from contextlib import aclosing
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from channels.db import database_sync_to_async
-
+from apps.automation.threads import in_thread
 from apps.chat import recording, services
 from apps.chat.growing import Answer
 from apps.chat.models import ChatMessage, Conversation
-from apps.deployments.threads import in_thread
+from apps.deployments.limits import ANSWERS
 from kos.errors import UserError
 from kos.messages import Message
 
@@ -63,18 +62,27 @@ def room_of(conversation_id: int) -> Room:
     return room
 
 
+def is_writing() -> bool:
+    """Whether this process writes an answer just now."""
+    return bool(_tasks)
+
+
 async def tell(conversation_id: int) -> None:
     """Let those who watch a conversation look again."""
     room_of(conversation_id).move()
 
 
 async def start(row: ChatMessage) -> asyncio.Task[None]:
-    """Write the answer of a row with status "writing", in a task of its own."""
+    """Write the answer of a row with status "writing", in a task of its own.
+
+    The row comes with its conversation: nothing is read here, in the event loop.
+    """
     room = room_of(row.conversation_id)
     answer = room.answer = Answer(row.pk)
     # In a context of its own: a plain view's would send its database calls to a thread that
     # ends with the request.
-    answer.task = asyncio.create_task(_write(answer, room), context=contextvars.Context())
+    writing = _write_seated(answer, room, row.conversation.owner_id)
+    answer.task = asyncio.create_task(writing, context=contextvars.Context())
     _tasks.add(answer.task)
     answer.task.add_done_callback(_tasks.discard)
     room.move()
@@ -93,7 +101,12 @@ async def stop(conversation: Conversation) -> None:
         answer.stop()
         await asyncio.wait([answer.task])
     else:
-        await database_sync_to_async(services.stop)(conversation)
+        await in_thread(services.stop, conversation)
+
+
+async def _write_seated(answer: Answer, room: Room, owner: int) -> None:
+    with ANSWERS.held(owner):
+        await _write(answer, room)
 
 
 async def _write(answer: Answer, room: Room) -> None:
@@ -128,7 +141,8 @@ async def _write(answer: Answer, room: Room) -> None:
 
 
 async def _end(answer: Answer, ending: Ending, messages: list[Message]) -> None:
-    await database_sync_to_async(services.finish)(
+    await in_thread(
+        services.finish,
         answer.pk,
         ending.status,
         answer.draft,
@@ -136,8 +150,12 @@ async def _end(answer: Answer, ending: Ending, messages: list[Message]) -> None:
         error=ending.error,
         versions=dict(answer.done.versions) if answer.done else None,
     )
-    await database_sync_to_async(recording.record_trace)(
-        answer.pk, messages, answer.done or answer.draft, error=ending.error
+    await in_thread(
+        recording.record_trace,
+        answer.pk,
+        messages,
+        answer.done or answer.draft,
+        error=ending.error,
     )
 
 
@@ -146,8 +164,8 @@ async def _keep_up(answer: Answer) -> None:
     while True:
         await asyncio.sleep(KEEP_SECONDS)
         changes = answer.num_changes
-        is_kept = await database_sync_to_async(services.keep_draft)(
-            answer.pk, answer.draft, with_tools=changes > kept
+        is_kept = await in_thread(
+            services.keep_draft, answer.pk, answer.draft, with_tools=changes > kept
         )
         kept = changes
         if not is_kept:

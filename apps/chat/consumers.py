@@ -15,7 +15,7 @@ warned    ``html`` says what in the text may tell who a patient is
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import aclosing
 from typing import Any, TypedDict
 from urllib.parse import parse_qs
 
@@ -25,21 +25,16 @@ from django.db import DatabaseError
 from django.template.loader import render_to_string
 
 from apps.accounts.models import User
-from apps.chat import answers, services
-from apps.chat.growing import Answer
+from apps.accounts.numerals import number
+from apps.automation.sockets import NOT_FOUND, TRY_AGAIN, Watcher
+from apps.automation.threads import in_thread
+from apps.chat import answers, services, watching
 from apps.chat.models import ChatMessage, Conversation
 from apps.chat.reading import Shown, shown_path
-from apps.chat.services import Draft, IdentifiersError
+from apps.chat.services import IdentifiersError
 from apps.chat.streaming import View
 from apps.deployments.models import Deployment
 from kos.errors import UserError
-
-NOT_SIGNED_IN = 4401
-NOT_FOUND = 4404
-TRY_AGAIN = 1013
-FRAME_SECONDS = 0.1
-# How often the row is read while another process writes the answer.
-POLL_SECONDS = 0.5
 
 
 class MessageFrame(TypedDict):
@@ -49,20 +44,17 @@ class MessageFrame(TypedDict):
     ids: list[int]
 
 
-class ChatConsumer(AsyncJsonWebsocketConsumer):
+class ChatConsumer(Watcher, AsyncJsonWebsocketConsumer):
     """``/ws/chat/<pk>/?after=ID``: ID is the last message that stands whole in the page."""
 
     user: User
     conversation: Conversation
-    follower: asyncio.Task[None] | None = None
+    is_open = False
     stands: list[int]
 
     async def connect(self) -> None:
-        # A browser sees the reason of a refusal only on an open socket.
-        await self.accept()
-        user = self.scope.get("user")
-        if not isinstance(user, User):
-            await self.close(NOT_SIGNED_IN)
+        user = await self.sit()
+        if user is None:
             return
         visible = Conversation.objects.visible_to(user).select_related("deployment__run")
         found = await visible.filter(pk=self.scope["url_route"]["kwargs"]["pk"]).afirst()
@@ -71,15 +63,11 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             return
         self.user, self.conversation = user, found
         self.stands = await database_sync_to_async(self._before)(self._after())
-        self.follower = asyncio.create_task(self._follow())
-
-    async def disconnect(self, code: int) -> None:
-        if self.follower is not None:
-            self.follower.cancel()
-            await asyncio.gather(self.follower, return_exceptions=True)
+        self.is_open = True
+        self.work(self._follow())
 
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
-        if self.follower is None or not isinstance(content, dict):
+        if not self.is_open or not isinstance(content, dict):
             return
         form = str(content.get("form", ""))
         try:
@@ -156,7 +144,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         if writing is None:
             await moved.wait()
         else:
-            await self._watch(room, writing)
+            await self._watch(writing)
             self.stands.remove(writing)  # once more, whole
 
     def _news(self) -> tuple[list[Any], int | None]:
@@ -178,25 +166,13 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         html = render_to_string("chat/_message.html", context)
         return {"kind": "message", "id": shown.message.pk, "html": html, "ids": ids}
 
-    async def _watch(self, room: answers.Room, pk: int) -> None:
+    async def _watch(self, pk: int) -> None:
         """Send an answer as it grows, until it is over."""
         view = View(self.conversation.pk, pk)
-        while (draft := await self._draft(room, pk)) is not None:
-            # In a thread, for templates and Markdown of a long answer take their time.
-            await self.send_json(await database_sync_to_async(view.frame)(draft))
-            is_ours = room.answer is not None
-            await asyncio.sleep(FRAME_SECONDS if is_ours else POLL_SECONDS)
-
-    async def _draft(self, room: answers.Room, pk: int) -> Draft | None:
-        if isinstance(room.answer, Answer) and room.answer.pk == pk:
-            return room.answer.draft
-        await database_sync_to_async(services.close_silent)(self.conversation)
-        row = await ChatMessage.objects.writing().filter(pk=pk).afirst()
-        if row is None:
-            return None
-        return Draft(
-            row.content, row.thinking, row.num_tokens, row.seconds, row.tools, row.sources
-        )
+        async with aclosing(watching.drafts(self.conversation, pk)) as drafts:
+            async for draft in drafts:
+                # In a thread, for templates and Markdown of a long answer take their time.
+                await self.send_json(await in_thread(view.frame, draft))
 
     def _before(self, after: int) -> list[int]:
         """The messages that the browser has, when the last whole one is ``after``."""
@@ -205,7 +181,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
 
     def _after(self) -> int:
         after = parse_qs(self.scope["query_string"].decode()).get("after", ["0"])[0]
-        return int(after) if after.isdecimal() else 0
+        return number(after) or 0
 
 
 def _num_shared(some: list[int], others: list[int]) -> int:

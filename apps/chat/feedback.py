@@ -41,6 +41,23 @@ def explain(
     return _keep(feedback)
 
 
+def say(
+    message: ChatMessage,
+    user: User,
+    is_good: bool | None,
+    reasons: Sequence[str] = (),
+    *,
+    note: str = "",
+) -> Feedback:
+    """The whole of it at once: the thumb as it shall be, and why. Raises UserError."""
+    if reasons:
+        return explain(message, user, reasons, note=note)
+    feedback = _of(message, user)
+    feedback.is_good, feedback.reasons = is_good, []
+    feedback.note = note.strip()[:MAX_NOTE]
+    return _keep(feedback)
+
+
 def flag(message: ChatMessage, user: User) -> Feedback:
     """Ask for a review, or take that back."""
     feedback = _of(message, user)

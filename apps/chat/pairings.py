@@ -46,6 +46,12 @@ def add_message(pairing: Pairing, text: str, *, is_warned: bool = False) -> list
     ]
 
 
+def answers(pairing: Pairing) -> list[ChatMessage]:
+    """The answers that are to be written, the left one first, each with its conversation."""
+    writing = ChatMessage.objects.writing().select_related("conversation")
+    return [writing.get(conversation=side) for side in sides(pairing)]
+
+
 def vote(pairing: Pairing, choice: str, *, note: str = "") -> None:
     """Say once which side is better. Raises UserError for a second vote or an unknown choice."""
     if choice not in Pairing.Vote:

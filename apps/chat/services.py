@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from apps.accounts.models import User
 from apps.chat.models import ChatMessage, Conversation
 from apps.chat.tree import Tree
+from apps.deployments import limits
 from apps.deployments.harness import harness_of
 from apps.deployments.models import Deployment
 from apps.traces.services import clean
@@ -23,6 +24,7 @@ from kos.messages import Message, Source
 
 MAX_CHARS = 20_000
 TITLE_CHARS = 60
+MAX_TITLE = 120
 RESTARTED = "The server was restarted while this answer was written. Ask again."
 
 Status = ChatMessage.Status
@@ -82,8 +84,9 @@ def add_message(
 ) -> ChatMessage:
     """Add a message and the row of its answer, which is returned with status "writing".
 
-    Raises UserError for an empty or overlong text, a deployment that does not serve, or while
-    another answer is being written; IdentifiersError unless the reader ``is_warned`` of them.
+    Raises UserError for an empty or overlong text, a deployment that does not serve, while
+    another answer is being written, or (FullError) when this process writes as many as it may;
+    IdentifiersError unless the reader ``is_warned`` of them.
     """
     conversation.refresh_from_db(fields=["leaf"])
     return _ask(conversation, text, conversation.leaf_id, deployment, is_warned=is_warned)
@@ -115,6 +118,31 @@ def show(conversation: Conversation, message: ChatMessage) -> None:
     if conversation.messages.writing().exists():
         raise UserError("An answer is still being written. Wait for it, or stop it first.")
     _set_leaf(conversation, tree_of(conversation).end(message.pk))
+
+
+def rename(conversation: Conversation, title: str) -> None:
+    """Call a conversation otherwise. Raises UserError for a title of blanks."""
+    title = " ".join(clean(title).split())[:MAX_TITLE]
+    if not title:
+        raise UserError("A title needs a letter or two.")
+    conversation.title = title
+    conversation.save(update_fields=["title"])
+
+
+def both_sides(conversation: Conversation) -> tuple[Conversation, ...]:
+    """The conversation, and the one beside it where two are compared."""
+    pairing = conversation.pairing
+    return (conversation,) if pairing is None else (pairing.left, pairing.right)
+
+
+@transaction.atomic
+def delete(conversation: Conversation) -> None:
+    """Delete a conversation for good, and the one beside it; stop their answers before.
+
+    Traces of the answers stay with the records.
+    """
+    for side in both_sides(conversation):
+        side.delete()
 
 
 def tree_of(conversation: Conversation) -> Tree:
@@ -228,6 +256,7 @@ def check(text: str, *, is_warned: bool) -> tuple[str, list[str]]:
 
 
 def _new_answer(conversation: Conversation, parent_id: int | None) -> ChatMessage:
+    limits.ANSWERS.check(conversation.owner_id)
     answer = conversation.messages.create(
         role="assistant",
         status=Status.WRITING,

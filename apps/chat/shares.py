@@ -10,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.accounts.guards import PageRequest, member
+from apps.accounts.numerals import number
 from apps.chat import exports, reading, sharing
 from apps.chat.models import Conversation, Share
 from apps.chat.views import get, show_source
@@ -22,11 +23,10 @@ def share(request: PageRequest, pk: int) -> HttpResponse:
     """Links to a conversation, a form for another one, and the files it can be kept as."""
     conversation = get(request, pk)
     if request.method == "POST":
-        days = request.POST.get("days", "")
         try:
             sharing.share(
                 conversation,
-                days=int(days) if days.isdecimal() else 0,
+                days=number(request.POST.get("days", "")) or 0,
                 shows_model="shows_model" in request.POST,
             )
         except UserError as error:

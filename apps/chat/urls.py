@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.chat import pairs, shares, views
+from apps.chat import origins, pairs, shares, upkeep, views
 
 app_name = "chat"
 urlpatterns = [
@@ -14,7 +14,10 @@ urlpatterns = [
     path("<int:pk>/regenerate/", views.regenerate, name="regenerate"),
     path("<int:pk>/show/<int:message>/", views.show, name="show"),
     path("<int:pk>/stop/", views.stop, name="stop"),
+    path("<int:pk>/rename/", upkeep.rename, name="rename"),
+    path("<int:pk>/delete/", upkeep.delete, name="delete"),
     path("<int:pk>/source/<int:message>/<slug:name>/", views.source, name="source"),
+    path("<int:pk>/origin/<int:message>/", origins.origin, name="origin"),
     path("<int:pk>/feedback/<int:message>/", views.feedback, name="feedback"),
     path("<int:pk>/share/", shares.share, name="share"),
     path("<int:pk>/share/<int:share>/revoke/", shares.revoke, name="revoke"),

@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.accounts.guards import PageRequest, member
+from apps.accounts.numerals import number
 from apps.chat import answers, pairings, reading, services
 from apps.chat import feedback as opinions
 from apps.chat.models import ChatMessage, Conversation
@@ -117,8 +118,8 @@ def edit(request: PageRequest, pk: int, message: int) -> HttpResponse:
 @require_POST
 def regenerate(request: PageRequest, pk: int) -> HttpResponse:
     conversation = get(request, pk)
-    wanted = request.POST.get("message", "")
-    at = message_of(conversation, int(wanted)) if wanted.isdecimal() else None
+    wanted = number(request.POST.get("message", ""))
+    at = None if wanted is None else message_of(conversation, wanted)
     try:
         answer = services.regenerate(conversation, at)
     except UserError as error:
@@ -213,8 +214,7 @@ def ready() -> QuerySet[Deployment]:
 
 def named(fields: QueryDict, name: str = "deployment") -> Deployment | None:
     """The ready deployment that a form names."""
-    wanted = fields.get(name, "")
-    return ready().filter(pk=wanted).first() if wanted.isdecimal() else None
+    return ready().filter(pk=number(fields.get(name, "")) or 0).first()
 
 
 def _begin(request: PageRequest, context: dict[str, Any]) -> HttpResponse:
@@ -233,7 +233,7 @@ def _begin(request: PageRequest, context: dict[str, Any]) -> HttpResponse:
         is_blind=context["is_blind"],
         is_warned=is_warned,
     )
-    start(request, *ChatMessage.objects.writing().filter(conversation__in=pairings.sides(pairing)))
+    start(request, *pairings.answers(pairing))
     return redirect("chat:pair", pairing.pk)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
-from django.db.models import QuerySet
 
-from apps.datasets.models import DatasetVersion, Example
-from kos.data.formats import FieldMap
+from apps.accounts.numerals import number
+from apps.datasets.models import DatasetVersion
 from kos.data.overlap import THRESHOLD
 
+# In the order of the cells of ``apps.datasets.statistics``.
+FILTERS = ("split", "use_case", "difficulty", "specialty")
 MAX_UPLOAD_BYTES = 200_000_000
 ENDINGS = (".jsonl", ".json", ".gz", ".yaml", ".yml")
 
@@ -21,6 +23,12 @@ class ImportForm(forms.Form):
         help_text="A new name makes a dataset; a known one gets a new version.",
     )
     description = forms.CharField(max_length=300, required=False)
+    note = forms.CharField(
+        label="What is new",
+        max_length=300,
+        required=False,
+        help_text="Stays with the version, for those who compare it with the one before.",
+    )
     file = forms.FileField(
         help_text="JSON lines, JSON or YAML; gzip is fine. The format is found by its fields."
     )
@@ -73,12 +81,11 @@ class MappingForm(forms.Form):
     specialty = forms.CharField(label="Specialty is in", required=False, max_length=80)
     split = forms.CharField(label="Split is in", required=False, max_length=80)
 
-    def field_map(self) -> FieldMap | None:
-        """What was filled in, or None when no prompt field is named."""
-        if not self.is_valid():
-            return None
-        given = {name: value for name, value in self.cleaned_data.items() if value}
-        return FieldMap(**given) if given.get("prompt") else None
+    def told(self) -> dict[str, str]:
+        """What was filled in, to be told to the work that reads the file."""
+        if not self.is_valid() or not self.cleaned_data.get("prompt"):
+            return {}
+        return {name: value for name, value in self.cleaned_data.items() if value}
 
 
 class OverlapForm(forms.Form):
@@ -95,23 +102,47 @@ class OverlapForm(forms.Form):
     )
 
 
-class ExampleFilter(forms.Form):
-    """Filters in the URL; the choices are those that occur in the version."""
+class BrowseForm(forms.Form):
+    """Search and filters in the URL; the choices are those that occur in the version."""
 
+    q = forms.CharField(
+        label="Search",
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": 'words, "a phrase", -not'}),
+    )
     split = forms.ChoiceField(required=False)
     use_case = forms.ChoiceField(required=False)
+    difficulty = forms.ChoiceField(required=False)
     specialty = forms.ChoiceField(required=False)
 
-    def __init__(self, data: Any, version: DatasetVersion) -> None:
+    def __init__(self, data: Any, cells: Sequence[Sequence[Any]]) -> None:
         super().__init__(data)
-        for name in self.fields:
-            values = version.examples.order_by(name).values_list(name, flat=True).distinct()
+        for place, name in enumerate(FILTERS):
+            values = sorted({cell[place] for cell in cells if cell[place]})
             field = self.fields[name]
             assert isinstance(field, forms.ChoiceField)
-            field.choices = [("", "All"), *((value, value) for value in values if value)]
+            field.choices = [("", "All"), *((value, value) for value in values)]
 
-    def narrow(self, examples: QuerySet[Example]) -> QuerySet[Example]:
-        """``examples`` that fit; a filter with an unknown value is ignored."""
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The filters that are set; one with an unknown value is ignored."""
         self.is_valid()
-        chosen = {name: value for name, value in self.cleaned_data.items() if value}
-        return examples.filter(**chosen)
+        return {name: self.cleaned_data[name] for name in FILTERS if self.cleaned_data.get(name)}
+
+    @property
+    def words(self) -> str:
+        self.is_valid()
+        return str(self.cleaned_data.get("q", "")).replace("\x00", "")
+
+    def place(self, name: str) -> int | None:
+        """A position from the URL."""
+        # As many digits as the column of positions takes.
+        return number(str(self.data.get(name, "")), most=9)
+
+
+class NewForm(forms.Form):
+    """A dataset that begins empty."""
+
+    name = forms.CharField(max_length=120)
+    description = forms.CharField(max_length=300, required=False)

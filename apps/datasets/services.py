@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -16,7 +16,10 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from apps.accounts.models import User
+from apps.accounts import audit
+from apps.accounts.models import User, Verb
+from apps.automation import hooks
+from apps.datasets import statistics
 from apps.datasets.models import Dataset, DatasetVersion, Example, LabelledAnswer, LabelSet
 from kos.data import overlap
 from kos.data.formats import FieldMap
@@ -28,6 +31,7 @@ from kos.data.rubrics import Provenance, RubricTask
 
 SAMPLE_NAME = "Kos sample"
 SAMPLE_FILES = ("consult.jsonl", "writing.jsonl", "research.jsonl")
+BATCH = 500
 
 
 def import_file(
@@ -39,11 +43,14 @@ def import_file(
     source: str = "",
     fields: FieldMap | None = None,
     query: str = "",
+    note: str = "",
+    told: Callable[[int, int], None] | None = None,
 ) -> tuple[DatasetVersion, ImportReport]:
     """Keep the usable rows of ``path`` as a version of the dataset ``name``.
 
     ``source`` is what the version says of its origin; without it, the file's name. The same
-    rows again give the version that is there. ``fields`` and ``query`` are as in ``read_file``.
+    rows again give the version that is there. ``fields`` and ``query`` are as in ``read_file``,
+    ``told`` as in ``keep_version``.
     Raises UserError when no row is usable.
     """
     report = read_file(path, fields=fields, query=query)
@@ -51,7 +58,13 @@ def import_file(
         _with_origin(task, report.format, source or path.name) for task in report.tasks
     ]
     version = keep_version(
-        name, report.tasks, source=source or path.name, user=user, description=description
+        name,
+        report.tasks,
+        source=source or path.name,
+        user=user,
+        description=description,
+        note=note,
+        told=told,
     )
     return version, report
 
@@ -65,8 +78,15 @@ def keep_version(
     user: User | None = None,
     description: str = "",
     is_demonstration: bool = False,
+    note: str = "",
+    base: DatasetVersion | None = None,
+    told: Callable[[int, int], None] | None = None,
 ) -> DatasetVersion:
-    """The version of dataset ``name`` that holds exactly ``tasks``, made if there is none."""
+    """The version of dataset ``name`` that holds exactly ``tasks``, made if there is none.
+
+    ``note`` says what is new in it and ``base`` what it was made of. ``told`` hears how many
+    tasks of how many are written.
+    """
     dataset, _ = Dataset.objects.select_for_update().get_or_create(
         name=name, defaults={"description": description}
     )
@@ -80,13 +100,21 @@ def keep_version(
         number=latest + 1,
         digest=digest,
         source=source,
+        note=note,
+        base=base,
         is_restricted=any(task.restricted for task in tasks),
         is_demonstration=is_demonstration,
         created_by=user,
     )
-    Example.objects.bulk_create(
-        [_example(version, position, task) for position, task in enumerate(tasks)], batch_size=500
-    )
+    for start in range(0, len(tasks), BATCH):
+        batch = tasks[start : start + BATCH]
+        rows = [example_of(version, place, task) for place, task in enumerate(batch, start)]
+        Example.objects.bulk_create(rows)
+        if told is not None:
+            told(start + len(rows), len(tasks))
+    statistics.facts_of(version)
+    announce(version)
+    audit.note(user, Verb.DATASET_PUBLISHED, version, examples=len(tasks), note=note)
     return version
 
 
@@ -148,8 +176,12 @@ def find_overlaps(
 
 def digest_of(tasks: Sequence[RubricTask]) -> str:
     """SHA-256 over the sorted content hashes: the order of the rows does not matter."""
-    hashes = "\n".join(sorted(task.content_hash() for task in tasks))
-    return hashlib.sha256(hashes.encode()).hexdigest()
+    return digest_of_hashes(task.content_hash() for task in tasks)
+
+
+def digest_of_hashes(hashes: Iterable[str]) -> str:
+    """``digest_of`` where the content hashes are known."""
+    return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
 
 
 def load_sample() -> DatasetVersion:
@@ -219,7 +251,8 @@ def _labelled(label_set: LabelSet, position: int, row: LabelledRow) -> LabelledA
     )
 
 
-def _example(version: DatasetVersion, position: int, task: RubricTask) -> Example:
+def example_of(version: DatasetVersion, position: int, task: RubricTask) -> Example:
+    """The row of ``task``, not saved."""
     return Example(
         version=version,
         external_id=task.id,
@@ -228,5 +261,19 @@ def _example(version: DatasetVersion, position: int, task: RubricTask) -> Exampl
         use_case=task.use_case,
         specialty=task.specialty[:60],
         num_items=len(task.rubric),
+        content_hash=task.content_hash(),
         task=task.model_dump(mode="json", exclude_defaults=True),
     )
+
+
+def announce(version: DatasetVersion) -> None:
+    """Tell webhooks that a version stands, its numbers counted."""
+    said = {
+        "id": version.pk,
+        "dataset": version.dataset.name,
+        "number": version.number,
+        "digest": version.digest,
+        "num_examples": version.num_examples,
+        "note": version.note,
+    }
+    hooks.announce("dataset.published", version.created_by_id, said)

@@ -1,8 +1,8 @@
-"""Datasets: the list, a version with its examples, and the import with its preview."""
+"""Datasets read: the list, a dataset with its versions, a version with its examples, an example."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -10,156 +10,190 @@ from django.core.paginator import Paginator
 from django.db.models import Count, Sum
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
-from apps.accounts.guards import PageRequest, engineer, reader
-from apps.datasets import sentences, services, statistics, uploads
-from apps.datasets.forms import ExampleFilter, ImportForm, MappingForm
-from apps.datasets.models import DatasetVersion, Example, LabelSet
-from kos.data.labels import read_labels
-from kos.data.readers import kind_of, read_file
+from apps.accounts.guards import PageRequest, engineer, member
+from apps.accounts.models import User
+from apps.datasets import (
+    browsing,
+    drafts,
+    repeats,
+    sentences,
+    services,
+    statistics,
+    versions,
+    work,
+)
+from apps.datasets.forms import BrowseForm
+from apps.datasets.models import Dataset, DatasetVersion, Example, LabelSet, Work
 from kos.errors import UserError
 
 PAGE_SIZE = 50
-SHOWN_PROBLEMS = 50
+SHOWN_RUNS = 8
 
 
-@reader
+@member
 @require_GET
 def list(request: PageRequest) -> HttpResponse:
-    versions = DatasetVersion.objects.select_related("dataset")
-    counted = versions.annotate(
-        num_examples=Count("examples"), num_items=Sum("examples__num_items")
-    ).order_by("-created", "-pk")
-    page = Paginator(counted, PAGE_SIZE).get_page(request.GET.get("page"))
-    label_sets = LabelSet.objects.annotate(num=Count("answers"), labels=Sum("answers__num_labels"))
-    return render(request, "datasets/list.html", {"page": page, "label_sets": label_sets})
+    """Datasets with their latest version; what is counted stands in the version's row."""
+    words, sort, shown = (request.GET.get(name, "") for name in ("q", "sort", "shown"))
+    found = browsing.datasets(words, sort, shown=shown)
+    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    shown_sets = [*page]
+    latest = browsing.latest_of(shown_sets)
+    runs = browsing.used_by(shown_sets) if request.user.is_engineer else {}
+    num_drafts = browsing.drafts_of(shown_sets)
+    rows = [
+        {
+            "dataset": dataset,
+            "version": latest.get(dataset.pk),
+            "facts": _brief(latest.get(dataset.pk)),
+            "num_runs": runs.get(dataset.pk, 0),
+            "num_drafts": num_drafts.get(dataset.pk, 0),
+        }
+        for dataset in shown_sets
+    ]
+    context = {
+        "page": page,
+        "rows": rows,
+        "sorts": [(name, label) for name, (label, _) in browsing.SORTS.items()],
+        "shown": shown,
+        "is_narrowed": bool(words or shown),
+        "label_sets": LabelSet.objects.annotate(
+            num=Count("answers"), labels=Sum("answers__num_labels")
+        ),
+    }
+    return render(request, "datasets/list.html", context)
 
 
-@reader
+def _brief(version: DatasetVersion | None) -> dict[str, Any]:
+    """How a version is split and decided, from the counts that lie in its row."""
+    if version is None:
+        return {}
+    facts = statistics.facts_of(version)
+    names = ("num_checked", "num_judged", "num_verified", "num_checkpoints")
+    splits = dict(statistics.by_slice(facts["cells"], 0))
+    return {name: facts[name] for name in names} | {
+        "splits": [(split, splits[split]) for split in statistics.SPLITS if split in splits]
+    }
+
+
+@member
+@require_GET
+def dataset(request: PageRequest, pk: int) -> HttpResponse:
+    """A dataset: its versions with what is new in each, and the drafts on their way."""
+    found = get_object_or_404(Dataset, pk=pk)
+    rows = found.versions.select_related("created_by", "base").order_by("-number")
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    opened = [*found.drafts.open().select_related("base", "created_by")]
+    context = {
+        "dataset": found,
+        "page": page,
+        "pairs": _followed([*page]),
+        "drafts": [(draft, drafts.counts_of(opened)[draft.pk]) for draft in opened],
+        "latest": page[0] if page.object_list else None,
+    }
+    return render(request, "datasets/dataset.html", context)
+
+
+def _followed(
+    rows: Sequence[DatasetVersion],
+) -> Sequence[tuple[DatasetVersion, DatasetVersion | None]]:
+    """Each version with the one before it, which its changes are shown against."""
+    return [*zip(rows, [*rows[1:], None], strict=True)]
+
+
+@member
 @require_GET
 def detail(request: PageRequest, pk: int) -> HttpResponse:
-    """One version: what it holds in numbers, and its examples by filter."""
+    """One version: what it holds in numbers, and its examples by search and filter."""
     version = get_object_or_404(DatasetVersion.objects.select_related("dataset"), pk=pk)
-    form = ExampleFilter(request.GET, version)
-    examples = form.narrow(version.examples.defer("version"))
+    facts = statistics.facts_of(version)
+    form = BrowseForm(request.GET, facts["cells"])
+    words = "" if version.is_restricted else form.words
+    page = browsing.browse(
+        version, form.chosen, words=words, after=form.place("after"), before=form.place("before")
+    )
+    marks = browsing.words_of(words)
     context = {
         "version": version,
-        "others": version.dataset.versions.exclude(pk=pk),
         "form": form,
-        "page": Paginator(examples, PAGE_SIZE).get_page(request.GET.get("page")),
-        "statistics": statistics.summarise(version),
+        "page": page,
+        "rows": [
+            (row, [] if version.is_restricted else _line(row, marks)) for row in page.examples
+        ],
+        "is_narrowed": bool(form.chosen or words.strip()),
+        "statistics": statistics.present(facts),
+        "repeats": work.latest(version, Work.Kind.REPEATS),
+        "drafts": version.drafts.open(),
+        **_context_of(version, request.user),
     }
-    return render(request, "datasets/detail.html", context)
+    fragment = browsing.is_for(request, "browse")
+    return render(
+        request, "datasets/_browse.html" if fragment else "datasets/detail.html", context
+    )
 
 
-@reader
+def _line(example: Example, marks: Sequence[str]) -> Sequence[tuple[str, bool]]:
+    if example.task.get("restricted"):
+        return []
+    return browsing.marked(browsing.snippet(example.task, marks), marks)
+
+
+def _context_of(version: DatasetVersion, user: User) -> dict[str, Any]:
+    """What stands around a version: its neighbours, and the runs that used it."""
+    runs = version.runs.visible_to(user) if user.is_engineer else version.runs.none()
+    tested = version.benchmarked.visible_to(user) if user.is_engineer else version.runs.none()
+    return {
+        "others": version.dataset.versions.exclude(pk=version.pk).order_by("-number")[:20],
+        "runs": runs.only("name", "kind", "status", "created")[:SHOWN_RUNS],
+        "tested": tested.only("name", "kind", "status", "created")[:SHOWN_RUNS],
+        "num_runs": runs.count(),
+    }
+
+
+@member
 @require_GET
 def example(request: PageRequest, pk: int) -> HttpResponse:
     """One prompt with its rubric. Benchmark text is never shown, only that it is there."""
     found = get_object_or_404(Example.objects.select_related("version__dataset"), pk=pk)
-    siblings = found.version.examples
+    siblings = found.version.examples.only("pk")
+    task = browsing.task_of(found)
     context = {
         "example": found,
         "version": found.version,
-        "task": None if is_hidden(found) else found.rubric_task,
-        "items": [] if is_hidden(found) else _items(found),
+        "task": task,
+        "items": [
+            {"item": item, "sentence": sentences.say(item.check) if item.check else ""}
+            for item in (task.rubric if task else ())
+        ],
+        "repeats": repeats.of_example(found.version, found.external_id),
         "previous": siblings.filter(position__lt=found.position).last(),
         "next": siblings.filter(position__gt=found.position).first(),
+        **_context_of(found.version, request.user),
     }
     return render(request, "datasets/example.html", context)
-
-
-@engineer
-@require_http_methods(["GET", "POST"])
-def import_(request: PageRequest) -> HttpResponse:
-    """The form; a POST reads the file and shows what it holds before anything is saved."""
-    form = ImportForm(request.POST or None, request.FILES or None)
-    mapping = MappingForm(request.POST or None, prefix="map")
-    preview: dict[str, Any] = {}
-    if form.is_valid():
-        try:
-            preview = _preview(request, form, mapping)
-        except UserError as error:
-            form.add_error("file", str(error))
-    context = {"form": form, "mapping": mapping, **preview}
-    return render(request, "datasets/import.html", context, status=400 if form.errors else 200)
-
-
-@engineer
-@require_POST
-def save(request: PageRequest) -> HttpResponse:
-    """Keep a previewed file as a version."""
-    try:
-        path, original = uploads.find(request.POST.get("ticket", ""), request.user)
-        page, said = _keep(request, path, original)
-    except UserError as error:
-        messages.error(request, str(error))
-        return redirect("datasets:import")
-    path.unlink(missing_ok=True)
-    messages.success(request, said)
-    return page
-
-
-def _keep(request: PageRequest, path: Path, original: str) -> tuple[HttpResponse, str]:
-    """Save the file as what it is; returns where to go and what to say."""
-    name = request.POST.get("name", "").strip() or original
-    if kind_of(path) == "labels":
-        found, labels = services.import_labels(name, path, user=request.user, source=original)
-        said = f"{found} stands, with {labels.num_labels} labels."
-        return redirect("datasets:labels", found.pk), said
-    version, report = services.import_file(
-        name,
-        path,
-        user=request.user,
-        description=request.POST.get("description", ""),
-        source=original,
-        fields=MappingForm(request.POST, prefix="map").field_map(),
-        query=request.POST.get("query", ""),
-    )
-    said = f"{version} stands, with {len(report.tasks)} prompts."
-    return redirect("datasets:detail", version.pk), said
 
 
 @engineer
 @require_POST
 def sample(request: PageRequest) -> HttpResponse:
     version = services.load_sample()
-    messages.success(request, f"{version} stands, with {version.examples.count()} prompts.")
+    messages.success(request, f"{version} stands, with {version.num_examples} prompts.")
     return redirect("datasets:detail", version.pk)
 
 
-def is_hidden(example: Example) -> bool:
-    return bool(example.version.is_restricted or example.task.get("restricted"))
-
-
-def _items(example: Example) -> Any:
-    return [
-        {"item": item, "sentence": sentences.say(item.check) if item.check else ""}
-        for item in example.rubric_task.rubric
-    ]
-
-
-def _preview(request: PageRequest, form: ImportForm, mapping: MappingForm) -> dict[str, Any]:
-    ticket, path = uploads.keep(form.cleaned_data["file"], request.user)
-    kind = kind_of(path)
-    if kind == "finished":
-        raise UserError(
-            "this is a finished evaluation, with verdicts in it; import it under Evaluations"
-        )
-    if kind == "labels":
-        return {"labels": read_labels(path), "ticket": ticket}
-    report = read_file(path, fields=mapping.field_map(), query=form.cleaned_data["query"])
-    return {
-        "report": report,
-        "ticket": ticket,
-        "problems": report.problems[:SHOWN_PROBLEMS],
-        "num_more": max(0, len(report.problems) - SHOWN_PROBLEMS),
-        "notices": report.notices[:SHOWN_PROBLEMS],
-        "num_items": sum(len(task.rubric) for task in report.tasks),
-        "num_verified": sum(task.verifier is not None for task in report.tasks),
-        "shown": report.tasks[:10],
-        "kept_fields": [
-            (name, request.POST[name]) for name in request.POST if name.startswith("map-")
-        ],
-    }
+@engineer
+@require_POST
+def delete(request: PageRequest, pk: int) -> HttpResponse:
+    """Forget a version that nothing uses: the undo of an import."""
+    version = get_object_or_404(DatasetVersion.objects.select_related("dataset"), pk=pk)
+    try:
+        versions.delete_version(version)
+    except UserError as error:
+        messages.error(request, str(error))
+        return redirect("datasets:detail", pk)
+    messages.success(request, f"{version} is deleted.")
+    if Dataset.objects.filter(pk=version.dataset_id).exists():
+        return redirect("datasets:dataset", version.dataset_id)
+    return redirect("datasets:list")

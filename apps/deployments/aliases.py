@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from django.db import transaction
 
-from apps.accounts.models import User
+from apps.accounts import audit
+from apps.accounts.models import User, Verb
 from apps.deployments import memo
 from apps.deployments.models import Alias, Change, Deployment
 from apps.runs import gates
@@ -114,6 +115,7 @@ def promote(name: str, deployment: Deployment, *, by: User | None, reason: str) 
         former = alias.deployment
         _move(alias, deployment)
     _note(alias, Change.Action.PROMOTED, former=former, by=by, reason=reason)
+    _write(by, Verb.DEPLOYMENT_PROMOTED, alias, former=former, reason=reason)
     return alias
 
 
@@ -137,6 +139,7 @@ def roll_back(alias: Alias, *, by: User | None, reason: str) -> Deployment:
         Change.objects.filter(pk=last.pk).update(is_undone=True)
     _move(alias, former)
     _note(alias, Change.Action.ROLLED_BACK, former=left, by=by, reason=reason)
+    _write(by, Verb.DEPLOYMENT_ROLLED_BACK, alias, former=left, reason=reason)
     return former
 
 
@@ -193,6 +196,15 @@ def _note(
         by=by,
         reason=reason.strip(),
     )
+
+
+def _write(
+    by: User | None, verb: Verb, alias: Alias, *, former: Deployment | None, reason: str
+) -> None:
+    """The same in the audit log."""
+    before = {"deployment": f"{former.name}@{former.pk}"} if former is not None else {}
+    now = f"{alias.deployment.name}@{alias.deployment_id}"
+    audit.note(by, verb, alias, before=before, deployment=now, reason=reason)
 
 
 def _alias_names() -> list[str]:

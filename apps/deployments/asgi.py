@@ -11,7 +11,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
-from apps.deployments import callers, gateway, wire
+from apps.accounts.brakes import TooManyTriesError
+from apps.automation.seats import FullError
+from apps.deployments import callers, gateway, limits, wire
+from apps.deployments.callers import Caller
 from apps.deployments.wire import Reply
 
 Scope = dict[str, Any]
@@ -31,16 +34,35 @@ class Gateway:
         if scope["method"] != "POST" or scope["path"] not in gateway.PATHS or not token:
             await self.rest(scope, receive, send)
             return
+        address = str((scope.get("client") or ("",))[0])
+        try:
+            caller = await callers.of_header(token, address)
+            await _let_in(scope["path"], caller, receive, send)
+        except TooManyTriesError as error:
+            wait = {"Retry-After": str(error.wait_seconds)}
+            await _send_reply(wire.error(429, str(error)).with_headers(wait), send)
+        except FullError as error:
+            await _send_reply(gateway.full(error), send)
+
+
+async def _let_in(path: str, caller: Caller | None, receive: Receive, send: Send) -> None:
+    """Answer on a seat, which is taken before the body is read: bodies, too, fill memory.
+
+    Raises FullError before anything is sent.
+    """
+    if caller is None:
+        await _send_reply(await gateway.answer(path, b"", None), send)
+        return
+    with limits.ANSWERS.taken(caller.user.pk):
         body = await _read(receive)
         if body is None:
             limit = gateway.MAX_BODY_BYTES
             await _send_reply(wire.error(413, f"The body is longer than {limit} bytes."), send)
             return
-        await _until_gone(_answer(scope["path"], body, token, send), receive)
+        await _until_gone(_answer(path, body, caller, send), receive)
 
 
-async def _answer(path: str, body: bytes, token: str, send: Send) -> None:
-    caller = await callers.of_header(token)
+async def _answer(path: str, body: bytes, caller: Caller, send: Send) -> None:
     await _send_reply(await gateway.answer(path, body, caller), send)
 
 
@@ -85,15 +107,14 @@ async def _wait_for_leave(receive: Receive) -> None:
 
 async def _read(receive: Receive) -> bytes | None:
     """The body; None when it is too long."""
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
-        piece: bytes = message.get("body", b"")
-        body += piece
+        body += message.get("body", b"")
         if len(body) > gateway.MAX_BODY_BYTES:
             return None
         if not message.get("more_body"):
-            return body
+            return bytes(body)
 
 
 def _header(scope: Scope, name: bytes) -> str:

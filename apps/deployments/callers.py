@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from apps.accounts import services as accounts
 from apps.accounts.models import Scope, User
+from apps.automation.threads import in_thread
 from apps.deployments import limits
 from apps.deployments.limits import Grant
 from apps.deployments.memo import Memo
-from apps.deployments.threads import in_thread
 
 # A token that was revoked is refused after so long in use, or so long out of use; a day's count
 # is as much behind.
@@ -34,10 +34,14 @@ class Caller:
         return not wanted or self.tokens_today < wanted
 
 
-async def of_header(value: str) -> Caller | None:
-    """Who sends ``Authorization: Bearer ...``; None for a token that is unknown or over."""
+async def of_header(value: str, address: str = "") -> Caller | None:
+    """Who sends ``Authorization: Bearer ...``; None for a token that is unknown or over.
+
+    Raises TooManyTriesError for an address that guesses.
+    """
     scheme, _, text = value.partition(" ")
-    return await _CALLERS.get(text.strip()) if scheme.lower() == "bearer" else None
+    known = f"{address} {text.strip()}"
+    return await _CALLERS.get(known) if scheme.lower() == "bearer" else None
 
 
 async def of_user(user: User) -> Caller:
@@ -45,8 +49,9 @@ async def of_user(user: User) -> Caller:
     return await in_thread(_make, user, f"user:{user.pk}")
 
 
-def _find(text: str) -> Caller | None:
-    token = accounts.token_of(text, Scope.MODELS)
+def _find(known: str) -> Caller | None:
+    address, _, text = known.partition(" ")
+    token = accounts.token_of(text, Scope.MODELS, address=address)
     return _make(token.user, f"token:{token.pk}", token.name) if token else None
 
 

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 from django.db.models.functions import Now
 
 from apps.accounts.models import User
-from apps.deployments import services
+from apps.automation.threads import in_thread
+from apps.deployments import limits, services
 from apps.deployments.harness import limits_of
 from apps.deployments.metering import BOOK, MeteredClient
 from apps.deployments.models import Comparison, Deployment
-from apps.deployments.threads import in_thread
 from kos.chat.dialects import DIALECTS
 from kos.errors import UserError
 from kos.harness.loop import with_system_prompt
@@ -60,7 +60,9 @@ def make(
     max_tokens: int,
     temperature: float,
 ) -> Comparison:
-    """A comparison that waits to be run. Raises UserError for what cannot be compared."""
+    """A comparison that waits to be run. Raises UserError for what cannot be compared, and
+    (FullError) when this process writes as many answers as it may.
+    """
     asked = [prompt.strip() for prompt in prompts if prompt.strip()]
     if not 1 <= len(asked) <= MAX_PROMPTS:
         raise UserError(f"Give 1 to {MAX_PROMPTS} prompts; there are {len(asked)}.")
@@ -72,6 +74,7 @@ def make(
         {"pk": one.pk, "name": one.name, "form": one.form, "engine": one.get_engine_display()}
         for one in deployments
     ]
+    limits.ANSWERS.check(owner.pk)
     return Comparison.objects.create(
         owner=owner,
         prompts=asked,
@@ -84,7 +87,7 @@ def make(
 
 async def start(comparison: Comparison) -> asyncio.Task[None]:
     """Run it in a task of its own, which outlives the request."""
-    task = asyncio.create_task(_run(comparison), context=contextvars.Context())
+    task = asyncio.create_task(_run_seated(comparison), context=contextvars.Context())
     _tasks[comparison.pk] = task
     task.add_done_callback(lambda _: _tasks.pop(comparison.pk, None))
     return task
@@ -134,6 +137,11 @@ def divergence(one: str, other: str) -> int | None:
     return sum(
         1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
     )
+
+
+async def _run_seated(comparison: Comparison) -> None:
+    with limits.ANSWERS.held(comparison.owner_id):
+        await _run(comparison)
 
 
 async def _run(comparison: Comparison) -> None:

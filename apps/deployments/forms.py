@@ -10,7 +10,8 @@ from django import forms
 from apps.accounts.models import User
 from apps.deployments.comparing import COLUMNS
 from apps.deployments.models import Alias, Deployment
-from apps.runs.forms import ConfigForm, config_form
+from apps.runs.start.forms import ConfigForm
+from apps.runs.start.parts import config_form
 from apps.tools import mcp
 from apps.tools.models import Key
 from kos.config import NAME, Remote

@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from apps.automation.seats import FullError
+from apps.automation.threads import in_thread
 from apps.deployments import aliases, limits, services, speaking, wire
 from apps.deployments.aliases import UnknownModelError
 from apps.deployments.callers import Caller
@@ -19,7 +21,6 @@ from apps.deployments.memo import Memo
 from apps.deployments.metering import BOOK, Meter
 from apps.deployments.models import Deployment
 from apps.deployments.relay import POOL, relay
-from apps.deployments.threads import in_thread
 from apps.deployments.wire import Reply
 from kos.config import Asking
 from kos.errors import UserError
@@ -97,6 +98,13 @@ def parse(path: str, raw: bytes) -> dict[str, Any]:
     if body.get("n") not in (None, 1):
         raise UserError(f"`n` is {body['n']!r}; Kos gives one answer a request. Leave `n` out.")
     return body
+
+
+def full(error: FullError) -> Reply:
+    """No seat is free, in OpenAI's words."""
+    code = "rate_limit_exceeded" if error.is_own else "overloaded"
+    reply = wire.error(error.status, str(error), code=code)
+    return reply.with_headers({"Retry-After": str(error.retry_seconds)})
 
 
 async def close() -> None:

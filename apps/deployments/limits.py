@@ -1,31 +1,30 @@
-"""What a caller may ask: requests a minute for a token, tokens a day for a person.
+"""What a caller may ask: requests a minute for a token, tokens a day for a person, and so many
+answers at a time.
 
-Both are counted in this process, the day's tokens from the rows of all processes: a console of
+All are counted in this process, the day's tokens from the rows of all processes: a console of
 several web processes grants the rate to each of them.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Sum
 from django.utils import timezone
 
-from apps.accounts.models import User
+from apps.accounts import audit
+from apps.accounts.models import User, Verb
+from apps.automation.rates import Buckets
+from apps.automation.seats import Seats, Words
 from apps.deployments import memo
 from apps.deployments.models import Allowance, Usage
 
 TOKENS_PER_DAY = 2_000_000
 REQUESTS_PER_MINUTE = 240
-MINUTE = 60.0
-# Buckets that are full again say nothing; they are dropped when so many are kept.
-MOST_BUCKETS = 10_000
 
 
 class Grant(NamedTuple):
@@ -33,14 +32,6 @@ class Grant(NamedTuple):
 
     tokens_per_day: int = TOKENS_PER_DAY
     requests_per_minute: int = REQUESTS_PER_MINUTE
-
-
-class Verdict(NamedTuple):
-    """Whether a request may go on, what its headers say, and in how many seconds if not."""
-
-    is_allowed: bool
-    headers: Mapping[str, str]
-    retry_seconds: int = 0
 
 
 def grant_of(user: User) -> Grant:
@@ -54,6 +45,13 @@ def set_allowance(user: User, *, tokens_per_day: int, requests_per_minute: int) 
     row, _ = Allowance.objects.update_or_create(
         user=user,
         defaults={"tokens_per_day": tokens_per_day, "requests_per_minute": requests_per_minute},
+    )
+    audit.note(
+        audit.actor(),
+        Verb.LIMITS_SET,
+        user,
+        tokens_per_day=tokens_per_day,
+        requests_per_minute=requests_per_minute,
     )
     transaction.on_commit(memo.forget_all)
     return row
@@ -74,66 +72,14 @@ def seconds_to_midnight() -> int:
     return math.ceil((tomorrow - now).total_seconds())
 
 
-@dataclass
-class Bucket:
-    """Requests left of ``size``; they come back evenly over a minute."""
-
-    size: int
-    left: float = 0.0
-    at: float = field(default_factory=lambda: time.monotonic())
-
-    def __post_init__(self) -> None:
-        self.left = float(self.size)
-
-    def take(self) -> Verdict:
-        """Take one request, if one is left."""
-        now = time.monotonic()
-        self.left = min(self.size, self.left + (now - self.at) * self.size / MINUTE)
-        self.at = now
-        is_allowed = self.left >= 1
-        if is_allowed:
-            self.left -= 1
-        wait = 0 if is_allowed else math.ceil((1 - self.left) * MINUTE / self.size)
-        return Verdict(is_allowed, self._headers(), wait)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it would be full again by now."""
-        return self.left + (time.monotonic() - self.at) * self.size / MINUTE >= self.size
-
-    def _headers(self) -> dict[str, str]:
-        """The IETF's fields (draft-ietf-httpapi-ratelimit-headers-10) and OpenAI's."""
-        left = int(self.left)
-        reset = math.ceil((self.size - self.left) * MINUTE / self.size)
-        return {
-            "RateLimit-Policy": f'"requests";q={self.size};w={MINUTE:.0f}',
-            "RateLimit": f'"requests";r={left};t={reset}',
-            "x-ratelimit-limit-requests": str(self.size),
-            "x-ratelimit-remaining-requests": str(left),
-            "x-ratelimit-reset-requests": f"{reset}s",
-        }
-
-
-class Buckets:
-    """One bucket a caller."""
-
-    def __init__(self) -> None:
-        self._buckets: dict[str, Bucket] = {}
-
-    def take(self, key: str, size: int) -> Verdict:
-        """Take one request of the caller ``key``; a ``size`` of 0 has no limit."""
-        if not size:
-            return Verdict(True, {})
-        bucket = self._buckets.get(key)
-        if bucket is None or bucket.size != size:
-            self._drop_full()
-            bucket = self._buckets[key] = Bucket(size)
-        return bucket.take()
-
-    def _drop_full(self) -> None:
-        if len(self._buckets) >= MOST_BUCKETS:
-            kept = {key: one for key, one in self._buckets.items() if not one.is_full}
-            self._buckets = kept
-
-
 BUCKETS = Buckets()
+# Answers under way in this process: at /v1 from the request's body to the answer's last byte, in
+# the playground while it is written.
+ANSWERS = Seats(
+    Words(
+        "You have {} answers under way at once, which is the most. Wait for one to end.",
+        "Kos writes {} answers at once here, which is the most. Try again in a moment.",
+    ),
+    lambda: settings.MOST_ANSWERS,
+    lambda: settings.MOST_ANSWERS_OWN,
+)

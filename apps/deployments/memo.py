@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from apps.deployments.threads import in_thread
+from apps.automation.threads import in_thread
 
 T = TypeVar("T")
 
-# What is older is dropped when so many are kept.
+# What is older is dropped when so many are kept; when nothing is, the oldest of all.
 MOST = 5_000
 # A burst goes first: a look-up in a thread would take the interpreter from it.
 REFRESH_SECONDS = 0.2
@@ -92,6 +92,8 @@ class Memo(Generic[T]):
         if len(self._kept) >= MOST:
             oldest = time.monotonic() - self._stale_seconds
             self._kept = {key: kept for key, kept in self._kept.items() if kept.at > oldest}
+        while len(self._kept) >= MOST:
+            del self._kept[next(iter(self._kept))]
 
 
 def forget_all() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -14,14 +15,22 @@ from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 
+from apps.automation.threads import in_thread
 from apps.deployments.models import Deployment, Usage
-from apps.deployments.threads import in_thread
+from kos.errors import UserError
 from kos.messages import Message
 from kos.serving.client import Delta, HttpClient
 
+logger = logging.getLogger(__name__)
+
 WRITE_SECONDS = 0.25
+# While the database is away rows wait; past that many the oldest are dropped, and the log says so.
+MOST_ROWS = 10_000
+RETRY_SECONDS = 2.0
+# What a server writes beyond that in one generation, whatever it was told, is not kept.
+MOST_CHARS = 2_000_000
 
 _in_flight: Counter[int] = Counter()
 
@@ -122,11 +131,24 @@ class UsageBook:
             for row in rows:
                 with suppress(IntegrityError), transaction.atomic():
                     row.save(force_insert=True)
+        except (OperationalError, InterfaceError):
+            self._keep_for_later(rows)
+            raise
+
+    def _keep_for_later(self, rows: list[Usage]) -> None:
+        waiting = rows + self._rows
+        self._rows = waiting[-MOST_ROWS:]
+        if num_lost := len(waiting) - len(self._rows):
+            logger.error("%s records of usage are lost: the database is away", num_lost)
 
     async def _write_soon(self) -> None:
         while self._rows:
             await asyncio.sleep(WRITE_SECONDS)
-            await self.flush()
+            try:
+                await self.flush()
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("records of usage wait for the database: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
 
 
 BOOK = UsageBook()
@@ -173,9 +195,15 @@ class MeteredClient:
     async def _count(self, stream: AsyncGenerator[Delta, None]) -> AsyncGenerator[Delta, None]:
         meter = Meter(self.deployment.pk, self.user_id, self.token_name, self.source)
         with metered(meter):
-            seen = 0
+            seen = num_chars = 0
             async with aclosing(stream) as deltas:
                 async for delta in deltas:
+                    num_chars += len(delta.text) + len(delta.thinking)
+                    if num_chars > MOST_CHARS:
+                        raise UserError(
+                            f"The server of {self.deployment.name!r} wrote more than "
+                            f"{MOST_CHARS:,} characters; it does not heed max_tokens."
+                        )
                     if delta.text or delta.thinking:
                         meter.see_token()
                         seen += 1

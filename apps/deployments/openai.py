@@ -5,14 +5,19 @@ Programs with a token come by ``apps.deployments.asgi``; both lead to the same g
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, aclosing
+from dataclasses import replace
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from ninja import Router
 
 from apps.accounts.models import User
-from apps.deployments import aliases, callers, gateway, wire
+from apps.automation.seats import FullError
+from apps.automation.streams import Stream
+from apps.deployments import aliases, callers, gateway, limits, wire
 from apps.deployments.callers import Caller
 from apps.deployments.models import Alias, Deployment
 from apps.deployments.wire import Reply
@@ -38,18 +43,46 @@ def model(request: HttpRequest, name: str) -> HttpResponseBase:
 @router.post("chat/completions", summary="Answer a conversation, streamed or whole")
 async def chat_completions(request: HttpRequest) -> HttpResponseBase:
     """OpenAI's request; with ``kos`` in it the harness calls tools on this server."""
-    return _respond(await gateway.answer(gateway.CHAT, request.body, await _caller(request)))
+    return _respond(await _answer(gateway.CHAT, request))
 
 
 @router.post("completions", summary="Continue a text, streamed or whole")
 async def completions(request: HttpRequest) -> HttpResponseBase:
     """Passed on to the deployment's server as it is."""
-    return _respond(await gateway.answer(gateway.TEXT, request.body, await _caller(request)))
+    return _respond(await _answer(gateway.TEXT, request))
+
+
+async def _answer(path: str, request: HttpRequest) -> Reply:
+    """The reply, whose seat is free again when its last byte is out."""
+    caller = await _caller(request)
+    if caller is None:
+        return await gateway.answer(path, b"", None)
+    with ExitStack() as seat:
+        try:
+            seat.enter_context(limits.ANSWERS.taken(caller.user.pk))
+        except FullError as error:
+            return gateway.full(error)
+        reply = await gateway.answer(path, request.body, caller)
+        if isinstance(reply.body, bytes):
+            return reply
+        body = _seated(reply.body, seat.pop_all())
+        await anext(body)  # begun: from here on closing it frees the seat
+        return replace(reply, body=body)
+
+
+async def _seated(
+    body: AsyncGenerator[bytes, None], seat: ExitStack
+) -> AsyncGenerator[bytes, None]:
+    with seat:
+        async with aclosing(body) as pieces:
+            yield b""
+            async for piece in pieces:
+                yield piece
 
 
 async def _caller(request: HttpRequest) -> Caller | None:
     if header := request.headers.get("Authorization"):
-        return await callers.of_header(header)
+        return await callers.of_header(header, request.META.get("REMOTE_ADDR", ""))
     return await callers.of_user(request.user) if isinstance(request.user, User) else None
 
 
@@ -59,7 +92,7 @@ def _respond(reply: Reply) -> HttpResponseBase:
         return HttpResponse(
             reply.body, status=reply.status, content_type=reply.content_type, headers=headers
         )
-    return StreamingHttpResponse(
+    return Stream(
         reply.body, status=reply.status, content_type=reply.content_type, headers=headers
     )
 

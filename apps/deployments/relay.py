@@ -23,6 +23,8 @@ COUNTED = b'"completion_tokens"'
 EVENT_END = re.compile(rb"\r?\n\r?\n")
 
 POOL = Pool()
+# A server that writes more without an end of the event is broken.
+MOST_EVENT_BYTES = 4 << 20
 
 
 async def relay(
@@ -93,11 +95,13 @@ async def _events(
 
 
 def _end_of_last_event(text: bytes) -> int:
-    """Where the last whole event ends; 0 if none does."""
+    """Where the last whole event ends; 0 if none does. Raises UpstreamError when none will."""
     end = text.rfind(b"\n\n")
     if end >= 0:
         return end + 2
     end = text.rfind(b"\r\n\r\n")
+    if end < 0 and len(text) > MOST_EVENT_BYTES:
+        raise UpstreamError(f"it sent an event of more than {MOST_EVENT_BYTES:,} bytes")
     return end + 4 if end >= 0 else 0
 
 

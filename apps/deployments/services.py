@@ -12,7 +12,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
-from apps.accounts.models import User
+from apps.accounts import audit
+from apps.accounts.models import User, Verb
+from apps.automation import hooks
 from apps.deployments import aliases, memo
 from apps.deployments.aliases import UnknownModelError, find_ready, pick
 from apps.deployments.health import Health, check_health
@@ -65,6 +67,7 @@ def mark_ready(run: Run, serving: Serving) -> Deployment:
         },
     )
     _note(deployment, Change.Action.READY)
+    _announce("deployment.ready", deployment)
     if config.alias and is_new:
         aliases.promote(config.alias, deployment, by=run.owner, reason="As its settings ask.")
     return deployment
@@ -81,13 +84,14 @@ def mark_restarting(run: Run, reason: str) -> None:
 
 def mark_stopped(run: Run) -> bool:
     """The run's process is gone; False when nothing that needs it was deployed by it."""
-    return (
-        Deployment.objects.filter(run=run)
-        .exclude(engine=Deployment.Engine.REMOTE)
-        .exclude(status=Deployment.Status.STOPPED)
-        .update(status=Deployment.Status.STOPPED)
-        == 1
-    )
+    served = Deployment.objects.filter(run=run).exclude(engine=Deployment.Engine.REMOTE)
+    deployment = served.exclude(status=Deployment.Status.STOPPED).first()
+    if deployment is None:
+        return False
+    deployment.status = Deployment.Status.STOPPED
+    deployment.save(update_fields=["status"])
+    _announce("deployment.stopped", deployment)
+    return True
 
 
 @transaction.atomic
@@ -96,10 +100,12 @@ def stop(deployment: Deployment, *, by: User | None = None, reason: str = "") ->
     if not deployment.is_alive:
         return
     _note(deployment, Change.Action.STOPPED, by=by, reason=reason)
+    audit.note(by, Verb.DEPLOYMENT_STOPPED, deployment, reason=reason)
     if not deployment.is_remote:
         runs.stop(deployment.run)
         return
     Deployment.objects.filter(pk=deployment.pk).update(status=Deployment.Status.STOPPED)
+    _announce("deployment.stopped", deployment)
 
 
 @transaction.atomic
@@ -171,6 +177,17 @@ def versions_of(deployment: Deployment) -> Mapping[str, str]:
 
 def _artifacts(run: Run) -> dict[str, Artifact]:
     return {item.name: item.artifact for item in run.inputs.select_related("artifact")}
+
+
+def _announce(kind: str, deployment: Deployment) -> None:
+    told = {
+        "id": deployment.pk,
+        "name": deployment.name,
+        "engine": deployment.engine,
+        "run": deployment.run_id,
+        "artifact": deployment.artifact_id,
+    }
+    hooks.announce(kind, deployment.run.owner_id, told)
 
 
 def _note(

@@ -13,13 +13,13 @@ from contextlib import aclosing
 from dataclasses import asdict, replace
 from typing import Any
 
+from apps.automation.threads import in_thread
 from apps.deployments import recording, services, wire
 from apps.deployments.callers import Caller
 from apps.deployments.harness import harness_of, limits_of, options_of
 from apps.deployments.metering import MeteredClient
 from apps.deployments.models import Deployment
 from apps.deployments.request import ChatRequest, KosFields, read
-from apps.deployments.threads import in_thread
 from apps.deployments.wire import Envelope, Finished, Reply, Said
 from kos.chat.calls import ParsedCall
 from kos.chat.dialects import DIALECTS, schemas_of

@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.accounts.guards import PageRequest, engineer
+from apps.accounts.numerals import number
 from apps.deployments import aliases
 from apps.deployments.forms import ReasonForm, ShareForm, name_of
 from apps.deployments.models import Alias, Deployment
@@ -37,8 +38,8 @@ def alias(request: PageRequest, name: str) -> HttpResponse:
 @require_POST
 def move(request: PageRequest, name: str) -> HttpResponse:
     """Promote another deployment to the alias."""
-    chosen = request.POST.get("deployment", "")
-    deployment = get_object_or_404(Deployment, pk=chosen if chosen.isdecimal() else 0)
+    chosen = number(request.POST.get("deployment", ""))
+    deployment = get_object_or_404(Deployment, pk=chosen or 0)
     form = ReasonForm(request.POST)
     if not form.is_valid():
         messages.error(request, "Say why: the history keeps it.")

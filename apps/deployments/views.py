@@ -15,7 +15,7 @@ from apps.accounts.guards import PageRequest, engineer
 from apps.deployments import aliases, live, services
 from apps.deployments.forms import PromoteForm, ReasonForm, remote_form
 from apps.deployments.models import Alias, Deployment
-from apps.runs import lines
+from apps.runs.page import lines
 from kos.config import Remote
 from kos.errors import UserError
 

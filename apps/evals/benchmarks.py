@@ -49,10 +49,7 @@ class Card(NamedTuple):
 @reader
 @require_GET
 def show(request: PageRequest) -> HttpResponse:
-    cards = [_card(find(cls.model_fields["kind"].default)) for cls in BENCHMARKS]
-    # What works at once comes first.
-    cards.sort(key=lambda card: card.benchmark.needs is not None)
-    return render(request, "evals/benchmarks.html", {"cards": cards})
+    return render(request, "evals/benchmarks.html", {"cards": cards()})
 
 
 @engineer
@@ -64,6 +61,12 @@ def load(request: PageRequest, kind: str) -> HttpResponse:
     version = load_tasks(find(kind), request.user)
     messages.success(request, f"{version} is ready.")
     return redirect(f"{reverse('evals:benchmarks')}#{kind}")
+
+
+def cards() -> list[Card]:
+    """Every benchmark; what works at once comes first."""
+    found = [_card(find(cls.model_fields["kind"].default)) for cls in BENCHMARKS]
+    return sorted(found, key=lambda card: card.benchmark.needs is not None)
 
 
 def load_tasks(benchmark: Benchmark, user: User | None = None) -> DatasetVersion:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET
 
 from apps.accounts.guards import PageRequest, reader
 from apps.accounts.models import User
+from apps.accounts.numerals import number
 from apps.evals import answers, charts, computing, overview, reports
 from apps.evals.forms import MODES
 from apps.runs.models import Run
@@ -174,9 +175,7 @@ def _side(user: User, text: str) -> Side | None:
     if not text:
         return None
     pk, _, model = text.partition(":")
-    if not pk.isdecimal():
-        raise Http404
-    run = get_object_or_404(reports.runs_for(user), pk=pk)
+    run = get_object_or_404(reports.runs_for(user), pk=number(pk))
     models = answers.models_of(run)
     if model not in models:
         raise Http404

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse
@@ -13,10 +13,21 @@ from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.guards import PageRequest, reader, reviewer
 from apps.evals import answers, arithmetic, effective, reports, services
+from apps.runs.models import Run
 from apps.traces.models import Grade, Trace
 from kos.errors import UserError
+from kos.evals.scores import Mode
 
 VERDICTS = {"met": True, "not_met": False, "withdraw": None}
+
+
+class Found(NamedTuple):
+    """An answer with the arithmetic of its score, and the others that were given."""
+
+    trace: Trace
+    sheet: arithmetic.Sheet
+    samples: list[tuple[Trace, float | None]]
+    models: list[str]
 
 
 @reader
@@ -24,28 +35,36 @@ VERDICTS = {"met": True, "not_met": False, "withdraw": None}
 def show(request: PageRequest, pk: int, example_id: str) -> HttpResponse:
     run = get_object_or_404(reports.runs_for(request.user), pk=pk)
     mode = answers.mode_of(run, request.GET.get("mode", ""))
+    wanted = (request.GET.get("model", ""), request.GET.get("sample", ""))
+    found = find(run, example_id, mode, wanted)
+    grades = effective.grades_of(found.trace.pk)
+    context = {
+        **found._asdict(),
+        "run": run,
+        "mode": mode,
+        "groups": _groups(found.sheet),
+        "history": [override for grade in grades for override in grade.overrides.all()],
+    }
+    return render(request, "evals/example.html", context)
+
+
+def find(run: Run, example_id: str, mode: Mode, wanted: tuple[str, str]) -> Found:
+    """The answer to a prompt that ``wanted``, model and sample, names; 404 without any."""
     traces = [*Trace.objects.filter(run=run, example_id=example_id).order_by("model", "sample")]
     if not traces:
         raise Http404
-    trace = _chosen(traces, request.GET.get("model", ""), request.GET.get("sample", ""))
-    grades = [*effective.grades_of(trace.pk)]
+    trace = _chosen(traces, *wanted)
     sheets = {
         one.pk: arithmetic.sheet([*effective.grades_of(one.pk)], chars=len(one.answer), mode=mode)
         for one in traces
         if one.model == trace.model
     }
-    found = sheets[trace.pk]
-    context = {
-        "run": run,
-        "mode": mode,
-        "trace": trace,
-        "sheet": found,
-        "groups": _groups(found),
-        "samples": [(one, sheets[one.pk].score) for one in traces if one.model == trace.model],
-        "models": [*dict.fromkeys(one.model for one in traces)],
-        "history": [override for grade in grades for override in grade.overrides.all()],
-    }
-    return render(request, "evals/example.html", context)
+    return Found(
+        trace=trace,
+        sheet=sheets[trace.pk],
+        samples=[(one, sheets[one.pk].score) for one in traces if one.model == trace.model],
+        models=[*dict.fromkeys(one.model for one in traces)],
+    )
 
 
 @reviewer

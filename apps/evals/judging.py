@@ -6,11 +6,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.accounts.guards import PageRequest, engineer, reader
+from apps.accounts.numerals import number
 from apps.evals import charts, judges, services
 from apps.evals.forms import CalibrationForm, JudgeForm, StatusForm
 from apps.evals.judges import FEW
@@ -148,6 +149,4 @@ def _compared(request: PageRequest, first: Judge, second: Judge) -> dict[str, An
 def _judge(pk: str) -> Judge | None:
     if not pk:
         return None
-    if not pk.isdecimal():
-        raise Http404
-    return get_object_or_404(Judge, pk=int(pk))
+    return get_object_or_404(Judge, pk=number(pk))

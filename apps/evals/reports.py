@@ -18,7 +18,7 @@ from apps.runs.models import Artifact, Run
 from apps.traces.models import Trace
 from kos.evals.compare import compare_runs
 from kos.evals.html import to_html
-from kos.evals.report import MODELS, SCREENING
+from kos.evals.report import SCREENING
 from kos.evals.summary import summarise
 from kos.evals.tables import example_rows
 
@@ -155,12 +155,6 @@ def page_of(artifact: Artifact) -> dict[str, Any]:
         for row in report.get("items", [])
     ]
     return report
-
-
-def headline_values(artifact: Artifact) -> list[float | None]:
-    """The headline of each of ``MODELS``; None for one that was not asked."""
-    values = {row["model"]: row["value"] for row in artifact.summary["models"]}
-    return [values.get(name) for name in MODELS]
 
 
 def _slice_rows(slices: list[Mapping[str, Any]], models: list[str]) -> list[dict[str, Any]]:

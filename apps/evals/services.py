@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from asgiref.sync import async_to_sync
-from django.db import transaction
+from typing import Any
 
-from apps.accounts.models import User
+from asgiref.sync import async_to_sync
+from django.db import IntegrityError, transaction
+
+from apps.accounts import audit
+from apps.accounts.models import User, Verb
 from apps.datasets.models import LabelSet
 from apps.evals.models import Judge, JudgeChange, Override
 from apps.runs import services as runs
@@ -29,7 +32,29 @@ def override(grade: Grade, met: bool | None, by: User, reason: str) -> Override:
         raise UserError("An override needs a reason: say what the grader got wrong.")
     if met is None and not grade.overrides.exists():
         raise UserError("There is no override to withdraw: the grader's verdict counts already.")
+    audit.note(by, Verb.GRADE_OVERRIDDEN, grade, before={"met": grade.met}, met=met, reason=reason)
     return Override.objects.create(grade=grade, met=met, by=by, reason=reason.strip())
+
+
+def add_judge(**fields: Any) -> Judge:
+    """A judge on trial. Raises UserError when one has its name already."""
+    try:
+        with transaction.atomic():
+            return Judge.objects.create(**fields)
+    except IntegrityError:
+        raise UserError(f"there is a judge called {fields['name']!r} already") from None
+
+
+def change_judge(judge: Judge, **fields: Any) -> Judge:
+    """Change where and how a judge is asked. Raises UserError for a name that another has."""
+    for name, value in fields.items():
+        setattr(judge, name, value)
+    try:
+        with transaction.atomic():
+            judge.save(update_fields=[*fields])
+    except IntegrityError:
+        raise UserError(f"there is a judge called {fields['name']!r} already") from None
+    return judge
 
 
 @transaction.atomic

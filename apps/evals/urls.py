@@ -2,7 +2,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.evals import benchmarks, comparing, examples, judging, regressing, variants, views
+from apps.evals import (
+    benchmarks,
+    comparing,
+    examples,
+    judging,
+    regressing,
+    trying,
+    variants,
+    views,
+)
 
 app_name = "evals"
 urlpatterns = [
@@ -16,6 +25,7 @@ urlpatterns = [
     path("evals/benchmarks/<slug:kind>/load/", benchmarks.load, name="load_benchmark"),
     path("evals/judges/", judging.list, name="judges"),
     path("evals/judges/new/", judging.edit, name="new_judge"),
+    path("evals/judges/try/", trying.try_judge, name="try_judge"),
     path("evals/judges/compare/", judging.compare, name="compare_judges"),
     path("evals/judges/<int:pk>/", judging.detail, name="judge"),
     path("evals/judges/<int:pk>/edit/", judging.edit, name="edit_judge"),

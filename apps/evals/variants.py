@@ -16,6 +16,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from apps.accounts.guards import PageRequest, reader
+from apps.accounts.numerals import number
 from apps.evals import answers, charts, reports
 from apps.evals.charts import Axes, Tick
 from apps.runs.models import Artifact, Run
@@ -255,5 +256,5 @@ def _mark(axes: Axes, one: Variant) -> Mark:
 def _numbers(texts: Sequence[str]) -> list[int]:
     """Run numbers in the order given, each once; what is none is passed over."""
     parts = [part for text in texts for part in text.split(",")]
-    found = [int(part) for part in parts if part.isdecimal() and len(part) < 12]
+    found = [run for part in parts if (run := number(part)) is not None]
     return list(dict.fromkeys(found))[:MAX_RUNS]

@@ -9,12 +9,13 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from apps.accounts.guards import PageRequest, engineer, reader
+from apps.accounts.streaming import Streamed
 from apps.datasets import uploads
 from apps.evals import charts, importing, judges, reports
 from apps.evals.forms import MODES, ExampleFilter, ImportForm
@@ -91,7 +92,7 @@ def as_csv(request: PageRequest, pk: int) -> HttpResponseBase:
     choice = reports.choose(run, request.GET)
     examples = [] if choice is None else reports.numbers_of(run, choice).examples
     rows = ExampleFilter(request.GET, examples).found()
-    answer = StreamingHttpResponse(_lines(rows), content_type="text/csv")
+    answer = Streamed(_lines(rows), content_type="text/csv")
     answer["Content-Disposition"] = f'attachment; filename="evaluation-{run.pk}-examples.csv"'
     return answer
 

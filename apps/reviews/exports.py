@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from io import StringIO
+from typing import Any, NamedTuple
 
 from apps.accounts.models import User
 from apps.datasets import services as datasets
@@ -86,6 +88,35 @@ def rows(queue: Queue) -> Iterator[list[object]]:
             *(one.judge, "" if one.judged is None else one.judged, one.note, one.quote),
             *(review.was_blind, "" if review.ended is None else review.ended.isoformat()),
         ]
+
+
+def verdicts(queue: Queue) -> Iterator[str]:
+    """The same as lines of a CSV file."""
+    for row in rows(queue):
+        line = StringIO()
+        csv.writer(line).writerow([_plain(value) for value in row])
+        yield line.getvalue()
+
+
+class File(NamedTuple):
+    """A kind of file that a queue can be kept as."""
+
+    ending: str
+    content_type: str
+    write: Callable[[Queue], Iterator[str]]
+
+
+FILES = {
+    "training": File("jsonl", "application/jsonl", training),
+    "labels": File("jsonl", "application/jsonl", labels),
+    "verdicts": File("csv", "text/csv", verdicts),
+}
+
+
+def _plain(value: object) -> object:
+    """A text that a spreadsheet would take for a formula gets a quote in front."""
+    is_formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+    return f"'{value}" if is_formula else value
 
 
 def _meta(verdicts: list[Verdict]) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 from django.contrib import messages
 from django.db.models import Count, QuerySet
 from django.http import HttpResponse
@@ -19,11 +22,11 @@ from kos.errors import UserError
 @require_GET
 def list(request: PageRequest) -> HttpResponse:
     """Every judge, and every other grader that people's verdicts stand beside."""
+    graders = labelled()
     rows = [
-        {"judge": judge, "num_labels": labels_of(judge).count()} for judge in Judge.objects.all()
+        {"judge": judge, "num_labels": num_labels(judge, graders)} for judge in Judge.objects.all()
     ]
-    others = _labels().values("judge").annotate(num=Count("pk")).order_by("-num")
-    return render(request, "reviews/judges.html", {"rows": rows, "graders": others})
+    return render(request, "reviews/judges.html", {"rows": rows, "graders": graders})
 
 
 @reader
@@ -51,7 +54,23 @@ def keep_labels(request: PageRequest, pk: int) -> HttpResponse:
 
 def labels_of(judge: Judge) -> QuerySet[Verdict]:
     """People's verdicts on items this judge graded, in any version of it."""
-    return _labels().filter(judge__startswith=f"judge:{judge.model}@"[:80])
+    return _labels().filter(judge__startswith=_name_of(judge))
+
+
+def labelled() -> Sequence[Mapping[str, Any]]:
+    """Every grader (``judge``) and on how many of its items people gave verdicts (``num``)."""
+    found: Any = _labels().values("judge").annotate(num=Count("pk")).order_by("-num")
+    return [*found]
+
+
+def num_labels(judge: Judge, graders: Iterable[Mapping[str, Any]]) -> int:
+    """How many of people's verdicts there are on items that ``judge`` graded."""
+    return sum(row["num"] for row in graders if row["judge"].startswith(_name_of(judge)))
+
+
+def _name_of(judge: Judge) -> str:
+    # What a grade keeps of its grader has 80 characters.
+    return f"judge:{judge.model}@"[:80]
 
 
 def _labels() -> QuerySet[Verdict]:

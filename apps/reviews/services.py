@@ -15,6 +15,7 @@ from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.automation import hooks
 from apps.evals import effective
 from apps.reviews import deciding, repeats, rules
 from apps.reviews.models import Assignment, Item, Queue, Review, Verdict
@@ -176,6 +177,7 @@ def submit(
     Item.objects.filter(pk=locked.pk).update(claimed_by=None, claimed_until=None)
     repeats.plan(locked, user)
     deciding.decide(locked)
+    _announce(locked, user, review)
     return review
 
 
@@ -277,6 +279,18 @@ def _keep(review: Review, grade: Grade, said: Said) -> None:
             "judge": grade.grader,
         },
     )
+
+
+def _announce(item: Item, user: User, review: Review) -> None:
+    """Who reviewed what; not what was said, which stays with those who may read it."""
+    told = {
+        "queue": item.queue_id,
+        "queue_name": item.queue.name,
+        "item": item.pk,
+        "reviewer": user.username,
+        "is_flagged": review.is_flagged,
+    }
+    hooks.announce("review.submitted", item.queue.created_by_id, told)
 
 
 def _end(review: Review, status: Review.Status) -> None:

@@ -5,18 +5,15 @@ Everything works as plain forms; ``review.js`` adds the keys and keeps drafts as
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator
-from io import StringIO
-
 from django.contrib import messages
-from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.accounts.guards import PageRequest, reader, reviewer
+from apps.accounts.streaming import Streamed
 from apps.evals import effective
 from apps.reviews import agreement, deciding, exports, pages, services
 from apps.reviews.forms import said_of
@@ -96,6 +93,9 @@ def accept(request: PageRequest, pk: int, item_pk: int) -> HttpResponse:
 def settle(request: PageRequest, pk: int, item_pk: int) -> HttpResponse:
     """One item in dispute, every verdict side by side."""
     found = _item(request, pk, item_pk)
+    if found.status == Item.Status.OPEN:
+        # Every verdict stands here, the grader's among them: too soon while a review may come.
+        return redirect("reviews:item", pk, item_pk)
     if request.method == "GET":
         context = pages.settling_page(found)
         context["may_settle"] = services.may_adjudicate(found, request.user)
@@ -116,18 +116,12 @@ def settle(request: PageRequest, pk: int, item_pk: int) -> HttpResponse:
 def export(request: PageRequest, pk: int, kind: str) -> HttpResponseBase:
     """Reviews as files: training data, judge calibration labels, or a spreadsheet."""
     queue = _queue(request, pk)
-    writers: dict[str, tuple[str, Callable[[Queue], Iterator[str]]]] = {
-        "training": ("jsonl", exports.training),
-        "labels": ("jsonl", exports.labels),
-        "verdicts": ("csv", _as_csv),
-    }
-    if kind not in writers:
+    if kind not in exports.FILES:
         raise Http404
-    ending, write = writers[kind]
-    answer = StreamingHttpResponse(
-        write(queue), content_type="text/csv" if ending == "csv" else "application/jsonl"
-    )
-    answer["Content-Disposition"] = f'attachment; filename="review-{queue.pk}-{kind}.{ending}"'
+    file = exports.FILES[kind]
+    answer = Streamed(file.write(queue), content_type=file.content_type)
+    name = f"review-{queue.pk}-{kind}.{file.ending}"
+    answer["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
 
 
@@ -193,16 +187,3 @@ def _item(request: PageRequest, pk: int, item_pk: int) -> Item:
     if found.only_for is not None and found.only_for != request.user:
         raise Http404
     return found
-
-
-def _as_csv(queue: Queue) -> Iterator[str]:
-    for row in exports.rows(queue):
-        line = StringIO()
-        csv.writer(line).writerow([_plain(value) for value in row])
-        yield line.getvalue()
-
-
-def _plain(value: object) -> object:
-    """A text that a spreadsheet would take for a formula gets a quote in front."""
-    is_formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
-    return f"'{value}" if is_formula else value

@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 from urllib.parse import parse_qs
 
 import psycopg
-from channels.generic.websocket import AsyncWebsocketConsumer
 
-from apps.accounts.models import User
+from apps.accounts.numerals import number
+from apps.automation.sockets import NOT_ALLOWED, TRY_AGAIN, Watcher
+from apps.automation.threads import in_thread
 from apps.runs.hub import Topic, hub
 from apps.runs.models import Run
 
-TRY_AGAIN = 1013
-NOT_SIGNED_IN = 4401
-NOT_ALLOWED = 4403
 
+class RunConsumer(Watcher):
+    """``/ws/runs/<pk>/?after=SEQ`` sends ``{"from", "to", "rows": [{seq, kind, ...}]}``.
 
-class RunConsumer(AsyncWebsocketConsumer):
-    """``/ws/runs/<pk>/?after=SEQ`` sends ``{"from", "to", "rows": [{seq, kind, ...}]}``."""
-
-    topic: Topic | None = None
-    sender: asyncio.Task[None] | None = None
+    It takes from the run's topic as fast as the browser reads: one that is slow falls behind
+    alone, and catches up in frames of bounded size.
+    """
 
     async def connect(self) -> None:
-        # A browser sees the reason of a refusal only on an open socket.
-        await self.accept()
+        user = await self.sit()
+        if user is None:
+            return
         run_id = self.scope["url_route"]["kwargs"]["pk"]
-        user = self.scope.get("user")
-        if not isinstance(user, User):
-            await self.close(NOT_SIGNED_IN)
-        elif not await Run.objects.visible_to(user).filter(pk=run_id).aexists():
+        if not await in_thread(Run.objects.visible_to(user).filter(pk=run_id).exists):
             await self.close(NOT_ALLOWED)
-        else:
-            self.topic = await hub.join(run_id)
-            self.sender = asyncio.create_task(self._send_all(self.topic))
-
-    async def disconnect(self, code: int) -> None:
-        if self.sender is not None:
-            self.sender.cancel()
-            await asyncio.gather(self.sender, return_exceptions=True)
-        if self.topic is not None:
-            await hub.leave(self.topic)
-            self.topic = None
+            return
+        topic = await hub.join(run_id, self._after())
+        self.held.push_async_callback(hub.leave, topic)
+        self.work(self._send_all(topic))
 
     async def _send_all(self, topic: Topic) -> None:
         seen = self._after()
@@ -62,13 +50,13 @@ class RunConsumer(AsyncWebsocketConsumer):
                 await self.send(page.frame())
                 return page.last
         elif topic.head > seen:
-            frame, head = topic.frame(seen), topic.head
-            await self.send(frame)
-            return head
+            page = topic.page(seen)
+            await self.send(page.frame())
+            return page.last
         await moved.wait()
         return seen
 
     def _after(self) -> int:
         query = parse_qs(self.scope["query_string"].decode())
         after = query.get("after", ["0"])[0]
-        return int(after) if after.isdecimal() else 0
+        return number(after) or 0

@@ -18,9 +18,20 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from apps.automation import hooks
+from apps.runs.fitting import fit
 from apps.runs.models import ENDED, HELD, Event, Run, Status
 
 CHANNEL = "kos_events"
+# What webhooks hear of: the kinds are ``apps.automation.hooks.KINDS``.
+ANNOUNCED = {
+    Status.QUEUED: "run.queued",
+    Status.RUNNING: "run.started",
+    Status.DONE: "run.done",
+    Status.FAILED: "run.failed",
+    Status.CANCELLED: "run.cancelled",
+    Status.LOST: "run.lost",
+}
 
 
 class FencedOff(Exception):
@@ -104,7 +115,7 @@ def write(run: Run, events: Sequence[NewEvent]) -> None:
     run.last_seq += len(events)
     run.save(update_fields=["last_seq"])
     Event.objects.bulk_create(
-        Event(run=run, seq=seq, attempt=run.attempt, kind=kind, data=data, at=at)
+        Event(run=run, seq=seq, attempt=run.attempt, kind=kind, data=fit(data), at=at)
         for seq, (kind, data, at) in enumerate(events, start=first)
     )
     # Only numbers travel: a NOTIFY holds 8,000 bytes at most.
@@ -127,15 +138,28 @@ def turn(run: Run, status: Status, *, error: str = "") -> None:
         run.lease_until = None
         run.worker = ""
     run.is_stop_requested = status in (Status.STOPPING, Status.CANCELLED)
-    run.save(
-        update_fields=[
-            "status",
-            "error",
-            "ended",
-            "lease_until",
-            "worker",
-            "is_stop_requested",
-            "touched",
-        ]
+    changed = ("status", "error", "ended", "lease_until", "worker", "is_stop_requested")
+    # The reconciler holds ``touched`` against the database's clock.
+    Run.objects.filter(pk=run.pk).update(
+        **{name: getattr(run, name) for name in changed}, touched=Now()
     )
     say(run, "status", status=str(status), error=error)
+    announce(run)
+
+
+def announce(run: Run) -> None:
+    """Tell webhooks how a locked run stands; on the way to an end there is nothing to tell."""
+    kind = ANNOUNCED.get(Status(run.status))
+    if kind is None:
+        return
+    told = {
+        "id": run.pk,
+        "name": run.name,
+        "kind": run.kind,
+        "status": str(run.status),
+        "owner": run.owner.username,
+        "pipeline": run.pipeline_id,
+        "attempt": run.attempt,
+        "error": run.error,
+    }
+    hooks.announce(kind, run.owner_id, told)

@@ -1,4 +1,7 @@
-"""The run's number in every log line that is written while it is worked on."""
+"""The run's number in every log line that is written while it is worked on.
+
+Outside a run, what went wrong carries the id of its request, as the error page shows it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from apps.accounts.requests import current_id
 
 _run_id: ContextVar[int | None] = ContextVar("run_id", default=None)
 
@@ -21,9 +26,11 @@ def bound_to(run_id: int) -> Iterator[None]:
 
 
 class RunFilter(logging.Filter):
-    """Gives every record ``run``: ``"run 42: "``, or nothing outside a run."""
+    """Gives every record ``run``: ``"run 42: "``, ``"request 1a2b: "``, or nothing."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         run_id = _run_id.get()
-        record.run = "" if run_id is None else f"run {run_id}: "
+        request_id = current_id.get() if record.levelno >= logging.WARNING else ""
+        asked = f"request {request_id}: " if request_id else ""
+        record.run = asked if run_id is None else f"run {run_id}: "
         return True

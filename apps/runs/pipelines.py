@@ -7,7 +7,7 @@ between the two. A pipeline's ``progress`` holds its stages by name, for one bar
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
@@ -75,9 +75,21 @@ def _exported(config: Pipeline) -> dict[str, str]:
     return {"model": "base", "adapter": "train"}
 
 
+def stage_names(pipeline: Run) -> list[str]:
+    """The names of the stages in order, without reading a config or another row: lists ask."""
+    has_start = pipeline.config.get("warm_start", True)
+    second = ["evaluate_benchmark"] if pipeline.benchmark_id else []
+    return [
+        *(["sft"] if has_start else []),
+        *("train", "merge", "export", "evaluate"),
+        *second,
+        "deploy",
+    ]
+
+
 def stages_of(pipeline: Run) -> list[StageView]:
     """The stages in order, as ``progress`` has them."""
-    found = ((stage.name, pipeline.progress.get(stage.name, {})) for stage in plan(pipeline))
+    found = ((name, pipeline.progress.get(name, {})) for name in stage_names(pipeline))
     return [
         StageView(
             name,
@@ -98,7 +110,7 @@ def start(pipeline: Run) -> None:
     _launch(pipeline, plan(pipeline)[0])
 
 
-def note(stage: Run, **progress: float) -> None:
+def note(stage: Run, **progress: Any) -> None:
     """Tell the pipeline of a locked stage how that stage stands."""
     if stage.pipeline_id is None:
         return

@@ -50,7 +50,8 @@ LAPTOP_REWARD: dict[str, Any] = {
     "output": {"free": 130, "maximum": 200, "beta": 0.1},
 }
 
-LAPTOP_STAGE_2 = ["output.free 1:70", "output.maximum 1:140", "output.beta 1:0.3"]
+# Stage 1 leaves answers of some 100 tokens; half of that is asked for by the middle of stage 2.
+LAPTOP_STAGE_2 = ["output.free 0.5:45", "output.maximum 0.5:110", "output.beta 0.5:0.4"]
 LAPTOP_TRAIN: dict[str, Any] = {
     "steps": 10,
     "groups": 4,
@@ -124,8 +125,9 @@ PRESETS: dict[str, Preset] = {
     "laptop-stage2": Preset(
         "train",
         "Laptop, stage 2",
-        "The second stage at the small model's level: over ten iterations the visible answer's "
-        "bonus moves from 130 tokens to 70. Choose the adapter of a laptop run to start from.",
+        "The second stage at the small model's level: within five of ten iterations the visible "
+        "answer's bonus moves from 130 tokens to 45. Choose the adapter of a laptop run to start "
+        "from.",
         {**LAPTOP_TRAIN, "rewards": [LAPTOP_REWARD | {"curriculum": LAPTOP_STAGE_2}]},
     ),
     "smoke-train": Preset(

@@ -102,3 +102,5 @@ def _check_kind(name: str, wanted: Input, artifact: Artifact) -> None:
     if artifact.kind not in wanted.kinds:
         choice = " or ".join(wanted.kinds)
         raise UserError(f"{name} is a {artifact.kind} artifact ({artifact}); pick {choice}")
+    if artifact.freed is not None:
+        raise UserError(f"the files of {artifact} were deleted; pick another one as {name}")

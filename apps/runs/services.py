@@ -15,17 +15,22 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
-from apps.accounts.models import User
+from apps.accounts import audit
+from apps.accounts.models import User, Verb
 from apps.datasets.models import DatasetVersion, LabelSet
-from apps.runs import events, pipelines, progress, queue
+from apps.runs import events, pipelines, queue
+from apps.runs.artifacts import provenance
 from apps.runs.models import HELD, Artifact, Run, Status
+from apps.runs.operations import workers
+from apps.runs.page import progress
 from kos.config import JOBS, JobConfig
 from kos.errors import UserError
 from kos.events import Progress
 
 ATTEMPTS = 5
 CLAIMABLE = (Status.QUEUED, Status.LOST)
-UNTOUCHED = timedelta(seconds=30)
+# Long enough for a bell to be heard.
+UNTOUCHED = timedelta(seconds=5)
 
 
 @transaction.atomic
@@ -61,6 +66,7 @@ def launch(
         labels=labels,
         seed=seed,
     )
+    audit.note(owner, Verb.RUN_LAUNCHED, run, kind=kind)
     if kind == "pipeline":
         pipelines.start(run)
     else:
@@ -87,6 +93,7 @@ def claim(run_id: int, worker: str, *, lease_seconds: float) -> Run | None:
         return None
     run = Run.objects.get(pk=run_id)
     events.say(run, "status", status=run.status, attempt=run.attempt, worker=worker, error="")
+    events.announce(run)
     pipelines.note(run)
     return run
 
@@ -141,12 +148,21 @@ def lose(run_id: int, *, also: Callable[[Run], object] | None = None) -> bool:
 
 
 def ring_again() -> int:
-    """Ring for the runs that wait and that nobody touched for a while; returns how many."""
+    """Ring for runs that wait for a while though a worker of theirs is free; returns how many.
+
+    Where all are busy the bells would only pile up in the broker: a worker that becomes free is
+    rung for then.
+    """
+    waiting = Run.objects.filter(status__in=CLAIMABLE, touched__lt=Now() - UNTOUCHED)
+    if not waiting.exists():
+        return 0
+    chosen: list[int] = []
+    for name, num in workers.num_free().items():
+        kinds = [kind for kind, config in JOBS.items() if config.queue == name]
+        first = waiting.filter(kind__in=kinds).order_by("-priority", "pk")
+        chosen += first.values_list("pk", flat=True)[:num]
     with transaction.atomic():
-        waiting = Run.objects.select_for_update(no_key=True, skip_locked=True).filter(
-            status__in=CLAIMABLE, touched__lt=Now() - UNTOUCHED
-        )
-        runs = list(waiting)
+        runs = list(waiting.select_for_update(no_key=True, skip_locked=True).filter(pk__in=chosen))
         Run.objects.filter(pk__in=[run.pk for run in runs]).update(touched=Now())
         for run in runs:
             queue.ring(run)
@@ -155,6 +171,7 @@ def ring_again() -> int:
 
 def stop(run: Run) -> None:
     """Ask a run to stop. One that waits is cancelled at once; an ended one is left alone."""
+    _note_deed(Verb.RUN_STOPPED, run, is_due=run.can_stop)
     if run.kind == "pipeline":
         pipelines.stop(run, stop)
         return
@@ -169,6 +186,7 @@ def stop(run: Run) -> None:
 
 def resume(run: Run) -> None:
     """Queue a failed or stopped run again; it goes on from its checkpoint."""
+    _note_deed(Verb.RUN_RESUMED, run, is_due=run.can_resume)
     if run.kind == "pipeline":
         pipelines.resume(run, resume)
         return
@@ -186,10 +204,9 @@ def resume(run: Run) -> None:
 def note_progress(run: Run, parts: Sequence[Progress]) -> None:
     """Keep how far a locked run's work is, and let its pipeline know of the whole of it."""
     for part in parts:
-        run.progress[part.stage] = {"done": part.done, "total": part.total, "unit": part.unit}
+        run.progress[part.stage] = progress.seen(run, part)
     run.save(update_fields=["progress"])
-    whole = progress.overall(run)
-    pipelines.note(run, done=whole.done, total=whole.total)
+    pipelines.note(run, **progress.marks(run))
 
 
 def note_checkpoint(run: Run) -> None:
@@ -236,9 +253,19 @@ def keep_artifact(
             "size_bytes": size_bytes,
             "digest": digest,
             "summary": dict(summary or {}),
+            "format": provenance.format_of(run, kind, summary or {}),
+            "base": provenance.base_of(run, kind),
+            "freed": None,
+            "freed_by": None,
         },
     )
     return artifact
+
+
+def _note_deed(verb: Verb, run: Run, *, is_due: bool) -> None:
+    """Write down what somebody did to a run; its stages follow by themselves."""
+    if is_due and run.pipeline_id is None:
+        audit.note(audit.actor(), verb, run)
 
 
 def _settle(run: Run, status: Status, *, error: str = "") -> None:

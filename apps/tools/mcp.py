@@ -14,7 +14,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts.models import User
+from apps.accounts import audit
+from apps.accounts.models import User, Verb
 from apps.tools import services
 from apps.tools.models import McpServer
 from kos.errors import UserError
@@ -53,7 +54,12 @@ class Listed(NamedTuple):
 
 def listed() -> list[Listed]:
     """All servers there are."""
-    return [Listed(row, _offers(row)) for row in McpServer.objects.select_related("approved_by")]
+    return [listing_of(row) for row in McpServer.objects.select_related("approved_by")]
+
+
+def listing_of(row: McpServer) -> Listed:
+    """A server with what it offered when it was last looked at."""
+    return Listed(row, _offers(row))
 
 
 def unused_commands() -> list[str]:
@@ -84,9 +90,11 @@ def add(slug: str, *, url: str = "", command: str = "", key: str = "") -> McpSer
     if McpServer.objects.filter(slug=slug).exists():
         raise UserError(f"There is a server called {slug!r} already. Choose another name.")
     transport = McpServer.Transport.HTTP if url else McpServer.Transport.STDIO
-    return McpServer.objects.create(
+    row = McpServer.objects.create(
         slug=slug, transport=transport, url=url, command=command, key=key
     )
+    audit.note(audit.actor(), Verb.MCP_SERVER_ADDED, row, command=command)
+    return row
 
 
 def look(row: McpServer) -> int:
@@ -131,6 +139,7 @@ def approve(row: McpServer, marks: Sequence[str], *, by: User) -> list[str]:
             "approved_at",
         ]
     )
+    audit.note(by, Verb.MCP_TOOLS_APPROVED, row, tools=names)
     return names
 
 
@@ -138,10 +147,12 @@ def withdraw(row: McpServer) -> None:
     """Let models call nothing of this server any more."""
     row.is_enabled, row.schema_hashes, row.allowed_tools = False, {}, []
     row.save(update_fields=["is_enabled", "schema_hashes", "allowed_tools"])
+    audit.note(audit.actor(), Verb.MCP_TOOLS_WITHDRAWN, row)
 
 
 def remove(row: McpServer) -> None:
     """Forget a server."""
+    audit.note(audit.actor(), Verb.MCP_SERVER_REMOVED, row)
     row.delete()
 
 

@@ -11,10 +11,11 @@ from django.conf import settings
 from django.utils import timezone
 from pydantic import BaseModel
 
-from apps.accounts.models import User
+from apps.accounts import audit
+from apps.accounts.models import User, Verb
+from apps.accounts.sealing import reseal, seal, unseal
 from apps.tools.cache import DatabaseCache
 from apps.tools.models import Key
-from apps.tools.sealing import reseal, seal, unseal
 from kos.errors import UserError
 from kos.tools.corpus import Corpus
 from kos.tools.desk import CHAINS, Desk
@@ -92,7 +93,7 @@ def set_key(name: str, text: str, *, by: User | None, owner: User | None = None)
             f"A key of {len(text)} characters was given; it must be one line of 1 to"
             f" {MAX_KEY_CHARS} printable characters."
         )
-    key, _ = Key.objects.update_or_create(
+    key, is_new = Key.objects.update_or_create(
         name=name,
         owner=owner,
         defaults={
@@ -102,11 +103,13 @@ def set_key(name: str, text: str, *, by: User | None, owner: User | None = None)
             "changed": timezone.now(),
         },
     )
+    audit.note(by, Verb.TOOL_KEY_KEPT, key, title=name, new=is_new, owner=owner or "everybody")
     return key
 
 
 def delete_key(key: Key) -> None:
     """Forget a key."""
+    audit.note(audit.actor(), Verb.TOOL_KEY_FORGOTTEN, key, title=key.name)
     key.delete()
 
 

@@ -11,8 +11,10 @@ from django.views.decorators.http import require_POST
 from pydantic import ValidationError
 
 from apps.accounts.guards import PageRequest, engineer
-from apps.runs.forms import ConfigForm, config_form
+from apps.accounts.numerals import number
 from apps.runs.models import Run, Status
+from apps.runs.start.forms import ConfigForm
+from apps.runs.start.parts import config_form
 from apps.traces.designer import Design, Length, design
 from apps.traces.models import Trace
 from kos.config import JOBS
@@ -50,11 +52,11 @@ def preview(request: PageRequest, kind: str) -> HttpResponse:
 
 def newest_source(dataset: str) -> Run | None:
     """The newest finished run that answered prompts of this dataset version; else of any."""
-    is_known = dataset.isdecimal() and len(dataset) < 12
+    version = number(dataset)
     runs = Run.objects.filter(
         Q(kind="train") | Q(kind="evaluate"), status=Status.DONE, traces__isnull=False
     )
-    on_it = runs.filter(dataset_id=int(dataset)) if is_known else runs.none()
+    on_it = runs.none() if version is None else runs.filter(dataset_id=version)
     return on_it.order_by("-pk").first()
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
 from django.db.models import Exists, OuterRef
+from django.utils import timezone
 
 from apps.traces.models import Trace, TraceFlag, TraceQuerySet
 from kos.evals.regressions import SEEN_IN
@@ -24,6 +25,8 @@ USUAL_FLAGS = (
     "unknown_citation",
     "identifiers",
 )
+# Rows of one moment may be numbered in another order than they were made.
+SLACK = 1000
 FLAGS = (*USUAL_FLAGS, *sorted(frozenset().union(*SEEN_IN.values()) - {*USUAL_FLAGS}))
 
 
@@ -68,8 +71,9 @@ class TraceFilter(forms.Form):
         "example": "example_id",
         "low": "score__gte",
         "high": "score__lte",
-        "since": "created__date__gte",
     }
+    # Found through an index that does not know which is newest, or through none.
+    UNORDERED = ("q", "flag", "raised", "tool", "low", "high")
 
     @property
     def first(self) -> list[forms.BoundField]:
@@ -93,13 +97,31 @@ class TraceFilter(forms.Form):
         traces = self._flagged(traces, wanted)
         if tool := wanted.get("tool"):
             traces = traces.filter(tool_names__contains=[tool])
-        if until := wanted.get("until"):
-            traces = traces.filter(created__date__lt=until + timedelta(days=1))
+        traces = self._between(traces, wanted.get("since"), wanted.get("until"))
         if words := wanted.get("q"):
             traces = traces.search(words)
         return traces.filter(
             **{lookup: wanted[name] for name, lookup in self.LOOKUPS.items() if name in wanted}
         )
+
+    @property
+    def is_unordered(self) -> bool:
+        """Whether a filter is used that no index answers newest first."""
+        self.is_valid()
+        return any(self.cleaned_data.get(name) not in (None, "") for name in self.UNORDERED)
+
+    def _between(
+        self, traces: TraceQuerySet, since: date | None, until: date | None
+    ) -> TraceQuerySet:
+        """By the day. The bound on the number too lets PostgreSQL begin at the right end."""
+        if since is not None:
+            traces = traces.filter(created__gte=_midnight(since))
+        if until is not None:
+            end = _midnight(until + timedelta(days=1))
+            newest = Trace.objects.filter(created__lt=end).order_by("-created").values("pk")[:1]
+            last = newest.values_list("pk", flat=True).first() or 0
+            traces = traces.filter(created__lt=end, pk__lte=last + SLACK)
+        return traces
 
     def _flagged(self, traces: TraceQuerySet, wanted: dict[str, Any]) -> TraceQuerySet:
         if (flag := wanted.get("flag")) == "any":
@@ -110,3 +132,27 @@ class TraceFilter(forms.Form):
             said = TraceFlag.objects.filter(trace=OuterRef("pk"))
             traces = traces.filter(Exists(said if raised == "any" else said.filter(kind=raised)))
         return traces
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min))
+
+
+class AnswerFilter(forms.Form):
+    """Which of the item's answers are listed; the numbers above are of all."""
+
+    origin = forms.ChoiceField(required=False, choices=[("", "All"), *Trace.Origin.choices])
+    met = forms.ChoiceField(
+        required=False,
+        label="Verdict",
+        choices=[("", "All"), ("yes", "Met"), ("no", "Not met"), ("open", "Ungraded")],
+    )
+    model = forms.CharField(required=False, max_length=40)
+    run = forms.IntegerField(
+        required=False, min_value=1, widget=forms.NumberInput(attrs={"size": 6})
+    )
+    reviewed = forms.BooleanField(required=False, label="Reviewed")
+
+    @property
+    def is_used(self) -> bool:
+        return any(field.value() for field in self)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # The words of a text are indexed up to here: PostgreSQL refuses a vector beyond a megabyte.
 SEARCHED_CHARS = 100_000
+SHOWN_CHARS = 160
 
 
 class TraceQuerySet(models.QuerySet["Trace"]):
@@ -28,10 +29,14 @@ class TraceQuerySet(models.QuerySet["Trace"]):
         return self.filter(search=SearchQuery(words, config="english", search_type="websearch"))
 
     def rows(self) -> TraceQuerySet:
-        """What a list shows: not the texts of conversations, tools and sources."""
-        return self.select_related("run").defer(
-            *("messages", "raw", "thinking", "turns", "tools", "sources", "versions", "search"),
-            *("run__config", "run__result", "run__progress"),
+        """What a list shows: of texts their beginnings alone (``asked`` and ``said``)."""
+        begun = self.annotate(
+            asked=Left("question", SHOWN_CHARS), said=Left("answer", SHOWN_CHARS)
+        )
+        return begun.select_related("run").defer(
+            *("messages", "question", "answer", "raw", "thinking", "turns", "tools", "sources"),
+            *("versions", "search", "error"),
+            *("run__config", "run__result", "run__progress", "run__error", "run__notes"),
         )
 
 
@@ -104,6 +109,9 @@ class Trace(models.Model):
             models.Index(fields=["model", "-id"], name="trace_model"),
             models.Index(fields=["run", "-id"], name="trace_run"),
             models.Index(fields=["example_id", "-id"], name="trace_example"),
+            models.Index(fields=["created"], name="trace_created"),
+            models.Index(fields=["score"], name="trace_score"),
+            models.Index(fields=["-id"], condition=~models.Q(flags=[]), name="trace_flagged"),
         ]
         ordering = ["step", "example_id", "sample"]
 
@@ -138,6 +146,7 @@ class Grade(models.Model):
     is_cached = models.BooleanField(default=False)
 
     class Meta:
+        indexes = [models.Index(fields=["key", "-id"], name="grade_key")]
         ordering = ["position"]
 
     def __str__(self) -> str:

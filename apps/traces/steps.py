@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
 from apps.accounts.guards import PageRequest, reader
+from apps.accounts.numerals import number
 from apps.runs.models import Run
 from apps.traces import reading
 from apps.traces import tokens as rated
@@ -85,8 +86,7 @@ def tokens(request: PageRequest, pk: int, step: int, trace: int) -> HttpResponse
     visible = Trace.objects.visible_to(request.user).select_related("run__pipeline")
     found = get_object_or_404(visible, pk=trace, run_id=pk, step=step)
     by = "probability" if request.GET.get("by") == "probability" else "difference"
-    after = request.GET.get("after", "")
-    start = int(after) if after.isdecimal() and len(after) < 9 else 0
+    start = number(request.GET.get("after", ""), most=8) or 0
     read = rated.read(found, by=by, after=start)
     context: dict[str, Any] = {
         "run": found.run,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -13,23 +12,15 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.guards import PageRequest, reader
+from apps.accounts.numerals import number
 from apps.datasets.models import Example
 from apps.runs.models import Run
-from apps.traces import comparing, reading, services
+from apps.traces import comparing, origins, paging, reading, services
 from apps.traces.forms import TraceFilter
 from apps.traces.models import Trace, TraceFlag, TraceQuerySet
 from apps.traces.timeline import timeline
 
-PAGE_SIZE = 50
 GROUPS_PER_PAGE = 8
-
-
-class Page(NamedTuple):
-    """A stretch of a long list, newest first. No counting: that reads the whole table."""
-
-    rows: list[Trace]
-    older: int | None
-    is_first: bool
 
 
 @reader
@@ -37,7 +28,7 @@ class Page(NamedTuple):
 def list(request: PageRequest) -> HttpResponse:
     form = TraceFilter(request.GET)
     found = form.narrow(Trace.objects.visible_to(request.user).rows())
-    page = _page(found, request.GET.get("before", ""))
+    page = paging.page(found, request.GET.get("cursor", ""), is_unordered=form.is_unordered)
     is_filtered = any(request.GET.get(name) for name in form.fields)
     context = {"page": page, "form": form, "is_filtered": is_filtered}
     return render(request, "traces/list.html", context)
@@ -63,6 +54,21 @@ def detail(request: PageRequest, pk: int) -> HttpResponse:
         "example": _example(trace),
     }
     return render(request, "traces/detail.html", context)
+
+
+@reader
+@require_GET
+def origin(request: PageRequest, pk: int) -> HttpResponse:
+    """Where an answer comes from. The trace's page loads it as a section of its own."""
+    trace = _get(request, pk)
+    context = {
+        "trace": trace,
+        "steps": origins.steps(trace),
+        "versions": origins.versions(trace),
+        "graph_url": origins.graph_url(trace),
+    }
+    template = "traces/_origin.html" if request.htmx else "traces/origin.html"
+    return render(request, template, context)
 
 
 @reader
@@ -121,15 +127,6 @@ def rollouts(request: PageRequest, pk: int) -> HttpResponse:
     return render(request, "traces/rollouts.html", context)
 
 
-def _page(traces: TraceQuerySet, before: str) -> Page:
-    newest = traces.order_by("-pk")
-    if before.isdecimal():
-        newest = newest.filter(pk__lt=int(before))
-    rows = [*newest[: PAGE_SIZE + 1]]
-    older = rows[PAGE_SIZE - 1].pk if len(rows) > PAGE_SIZE else None
-    return Page(rows[:PAGE_SIZE], older, not before.isdecimal())
-
-
 def _get(request: PageRequest, pk: int) -> Trace:
     visible = Trace.objects.visible_to(request.user).select_related("run__pipeline")
     return get_object_or_404(visible, pk=pk)
@@ -137,9 +134,10 @@ def _get(request: PageRequest, pk: int) -> Trace:
 
 def _named(request: PageRequest, name: str) -> Trace:
     wanted = request.GET.get(name, "").strip().lstrip("#")
-    if not wanted.isdecimal():
+    pk = number(wanted)
+    if pk is None:
         raise Http404(f"The address needs ?a= and ?b=, numbers of traces; {name} is none.")
-    return _get(request, int(wanted))
+    return _get(request, pk)
 
 
 def _siblings(trace: Trace) -> TraceQuerySet:
@@ -162,6 +160,7 @@ def _example(trace: Trace) -> Example | None:
 
 def _chosen(wanted: str, steps: Sequence[int]) -> int:
     """The step asked for if there is one, else the newest."""
-    if wanted.isdecimal() and int(wanted) in steps:
-        return int(wanted)
+    step = number(wanted)
+    if step is not None and step in steps:
+        return step
     return steps[0] if steps else 0

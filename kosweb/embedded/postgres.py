@@ -42,18 +42,23 @@ def url(var: Path, database: str = "kos") -> str:
 
 def find_binaries(given: str = "") -> Path:
     """The folder of ``postgres`` and ``initdb``: ``given``, a wheel's, or the system's."""
-    folders = [Path(given)] if given else []
-    for module, below in WHEELS:
-        spec = importlib.util.find_spec(module)
-        if spec and spec.origin:
-            folders.append(Path(spec.origin).parent / below)
-    if installed := shutil.which("postgres"):
-        folders.append(Path(installed).resolve().parent)
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    for folder in folders:
+    for folder in folders(given):
         if (folder / "postgres").exists():
             return folder
     raise UserError("no PostgreSQL was found: install the extra 'local', or set DATABASE_URL")
+
+
+def folders(given: str = "") -> list[Path]:
+    """Where PostgreSQL's programs may lie, the likeliest first."""
+    found = [Path(given)] if given else []
+    for module, below in WHEELS:
+        spec = importlib.util.find_spec(module)
+        if spec and spec.origin:
+            found.append(Path(spec.origin).parent / below)
+    for program in ("postgres", "pg_dump"):
+        if installed := shutil.which(program):
+            found.append(Path(installed).resolve().parent)
+    return found + sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
 class Postgres:

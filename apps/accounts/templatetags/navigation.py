@@ -6,8 +6,16 @@ from django import template
 
 register = template.Library()
 
+# Pages with a link of their own below another link's address.
+APART = {
+    "/review/": ("/review/judges/",),
+    "/runs/": ("/runs/designer/", "/runs/presets/"),
+}
+
 
 @register.filter
 def is_under(path: str, link: str) -> bool:
     """Whether ``path`` is the page at ``link`` or below it; the home page has none below."""
-    return path == link if link == "/" else path.startswith(link)
+    if link == "/":
+        return path == link
+    return path.startswith(link) and not path.startswith(APART.get(link, ("\0",)))
