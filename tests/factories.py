@@ -8,6 +8,8 @@ from typing import Any
 from apps.accounts.models import Role, User
 from apps.chat.models import Conversation
 from apps.datasets.models import Dataset, DatasetVersion, Example
+from apps.datasets.services import example_of
+from apps.datasets.statistics import facts_of
 from apps.deployments.models import Deployment
 from apps.runs.models import Artifact, Run
 from apps.traces.models import Trace
@@ -28,22 +30,13 @@ def make_user(name: str = "", role: str = Role.ENGINEER, **fields: Any) -> User:
 
 def make_version(*tasks: RubricTask, **fields: Any) -> DatasetVersion:
     number = next(_numbers)
-    dataset = Dataset.objects.create(name=f"set {number}")
     fields = {"number": 1, "digest": f"{number:064x}", "source": "test"} | fields
+    dataset = fields.pop("dataset", None) or Dataset.objects.create(name=f"set {number}")
     version = DatasetVersion.objects.create(dataset=dataset, **fields)
     Example.objects.bulk_create(
-        Example(
-            version=version,
-            external_id=task.id,
-            position=position,
-            split=task.split,
-            use_case=task.use_case,
-            specialty=task.specialty,
-            num_items=len(task.rubric),
-            task=task.model_dump(mode="json"),
-        )
-        for position, task in enumerate(tasks)
+        [example_of(version, position, task) for position, task in enumerate(tasks)]
     )
+    facts_of(version)
     return version
 
 

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 from asgiref.testing import ApplicationCommunicator
@@ -49,3 +51,10 @@ class Socket(ApplicationCommunicator):
     async def disconnect(self) -> None:
         await self.send_input({"type": "websocket.disconnect", "code": 1000})
         await self.wait(5)
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    """Wait for what other tasks of this event loop do."""
+    async with asyncio.timeout(5):
+        while not is_true():
+            await asyncio.sleep(0.01)

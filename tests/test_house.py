@@ -53,3 +53,10 @@ def test_only_the_settings_read_the_environment():
         if re.search(r"os\.environ(?!\.setdefault)|os\.getenv", file.read_text())
     }
     assert readers <= allowed
+
+
+def test_every_setting_is_told_to_whoever_installs_kos():
+    text = (settings.ROOT / "kosweb" / "settings.py").read_text()
+    docs = [settings.ROOT / "README.md", *(settings.ROOT / "docs").glob("*.md")]
+    told = "".join(file.read_text() for file in docs)
+    assert not [name for name in sorted(set(re.findall(r"KOS_[A-Z_]+", text))) if name not in told]

@@ -34,5 +34,6 @@ def test_a_page_extends_and_a_fragment_does_not(path):
 def test_every_icon_used_is_in_the_sprite():
     sprite = (ROOT / "static" / "icons.svg").read_text()
     text = "".join(path.read_text() for path in TEMPLATES)
-    used = re.findall(r'_icon\.html" with name="([a-z0-9-]+)"|icon="([a-z0-9-]+)"', text)
+    used = re.findall(r'{% icon "([a-z0-9-]+)" %}|icon="([a-z0-9-]+)"', text)
+    assert used
     assert {name or icon for name, icon in used} <= set(re.findall(r'id="([a-z0-9-]+)"', sprite))

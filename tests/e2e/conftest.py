@@ -17,6 +17,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests import provider
+
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 FLAGS = [
@@ -68,7 +70,7 @@ def free_port() -> int:
 
 
 def wait_until_healthy(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         assert process.poll() is None, "the console ended while it started"
         try:
@@ -77,7 +79,7 @@ def wait_until_healthy(url: str, process: subprocess.Popen[bytes]) -> None:
         except httpx.TransportError:
             pass
         time.sleep(0.2)
-    raise AssertionError("the console did not answer within two minutes")
+    raise AssertionError("the console did not answer within five minutes")
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +92,18 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         if key not in ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE")
     } | {"KOS_VAR": str(var), "KOS_PORT": str(port), "KOS_LEASE_SECONDS": "6"}
     url = f"http://127.0.0.1:{port}"
-    with (var / "up.log").open("wb") as log:
+    with (var / "up.log").open("wb") as log, provider.running() as elsewhere:
+        elsewhere.person |= {
+            "sub": "grace-1", "email": "grace@example.org", "name": "Grace Hopper",
+            "preferred_username": "grace",
+        }  # fmt: skip
+        environment |= {
+            "KOS_OIDC_ISSUER": elsewhere.issuer,
+            "KOS_OIDC_CLIENT_ID": provider.CLIENT,
+            "KOS_OIDC_CLIENT_SECRET": provider.SECRET,
+            "KOS_OIDC_NAME": "Example",
+            "KOS_OIDC_DOMAINS": "example.org",
+        }
         command = [sys.executable, "manage.py", "up"]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         try:
@@ -99,6 +112,12 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
+
+
+def toy_base(console: Console) -> int:
+    """The number of the run that registers the toy base of ``prepared``."""
+    code = "from apps.runs.models import Run; print(Run.objects.get(name='toy base').pk)"
+    return int(console.shell(code))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.e2e.conftest import Console
+from tests.e2e.conftest import Console, toy_base
 
 pytestmark = pytest.mark.slow
 
@@ -18,11 +18,11 @@ from apps.accounts.models import User
 from apps.datasets.models import DatasetVersion
 from apps.runs.models import Artifact
 from apps.runs.services import launch
-base = Artifact.objects.get(kind="base")
+base = Artifact.objects.get(run__name="toy base")
 config = {{"steps": 30, "groups": 4, "group_size": 4, "checkpoint_seconds": 0,
            "sampling": {{"max_tokens": 24}}, "adam": {{"learning_rate": 0.003}}}}
 print(launch(User.objects.get(username="ada"), "train", config, name={name!r}, seed=5,
-             inputs={{"base": base}}, dataset=DatasetVersion.objects.get()).pk)
+             inputs={{"base": base}}, dataset=DatasetVersion.objects.get(dataset__name="Toy set")).pk)
 """
 STATE = """
 import json
@@ -44,7 +44,7 @@ def state(console: Console, pk: int) -> dict[str, Any]:
     return found
 
 
-def wait_for(console: Console, pk: int, is_there: Any, *, seconds: float = 240) -> dict[str, Any]:
+def wait_for(console: Console, pk: int, is_there: Any, *, seconds: float = 600) -> dict[str, Any]:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = state(console, pk)
@@ -69,7 +69,7 @@ def _is_of(process: psutil.Process, console: Console) -> bool:
 
 
 def test_training_survives_the_death_of_its_worker(prepared: Console) -> None:
-    wait_for(prepared, 1, lambda found: found["status"] == "done")
+    wait_for(prepared, toy_base(prepared), lambda found: found["status"] == "done")
     calm = int(prepared.shell(LAUNCH.format(name="unbroken")))
     unbroken = wait_for(prepared, calm, lambda found: found["status"] == "done")
 

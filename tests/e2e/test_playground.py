@@ -218,7 +218,7 @@ def test_a_link_is_read_without_an_account_and_can_be_revoked(
     sign_in(page, served)
     ask(page, served)
     finished(page)
-    page.get_by_role("link", name="Share and export").click()
+    page.get_by_role("link", name="Keep and share").click()
     page.get_by_role("button", name="Make a link").click()
     check_access(page)
     shoot(page, "share")
@@ -263,3 +263,54 @@ def test_hostile_text_of_a_model_stays_text(page: Page, served: Console) -> None
     answer = page.locator(".msg.assistant [data-answer]")
     assert answer.locator("img, script, a[href*='evil']").count() == 0
     assert not [url for url in asked if "evil.example" in url]
+
+
+def test_a_clinician_s_whole_way_from_a_question_to_signing_out(
+    page: Page, served: Console
+) -> None:
+    sign_in(page, served)
+    page.get_by_label("Message").fill("Which code has gout?")
+    page.keyboard.press("Control+Enter")
+    finished(page)
+    page.locator("[data-answer] a.cite").first.click()
+    expect(page.locator("#drawer")).to_contain_text("Retrieved text")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Where this comes from").click()
+    expect(page.get_by_text("Deployment").first).to_be_visible()
+    page.go_back()
+    page.get_by_role("button", name="Flag for review").click()
+    expect(page.get_by_role("button", name="Flagged for review")).to_be_visible()
+    page.get_by_role("link", name="Keep and share").click()
+    page.get_by_label("Title").fill("Gout, for the ward round")
+    page.get_by_role("button", name="Rename").click()
+    page.get_by_role("button", name="Make a link").click()
+    address = page.get_by_label("Link 1").input_value()
+    page.goto(f"{served.url}/")
+    expect(page.get_by_role("link", name="Gout, for the ward round")).to_be_visible()
+    sign_out(page)
+    page.goto(f"{served.url}/chat/")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.goto(address)
+    expect(page.locator("[data-answer]").last).to_contain_text("Gout is coded M10")
+
+
+def sign_out(page: Page) -> None:
+    page.locator("#account > summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_a_conversation_is_deleted_with_its_links(page: Page, served: Console) -> None:
+    sign_in(page, served)
+    ask(page, served, "Which code has gout, for the last time?")
+    finished(page)
+    page.get_by_role("link", name="Keep and share").click()
+    page.get_by_role("button", name="Make a link").click()
+    address = page.get_by_label("Link 1").input_value()
+    page.get_by_text("Delete it").click()
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.get_by_text("The conversation is gone")).to_be_visible()
+    expect(page.get_by_role("link", name="for the last time")).to_have_count(0)
+    found = page.goto(address)
+    assert found is not None
+    assert found.status == 404

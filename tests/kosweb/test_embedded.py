@@ -14,7 +14,7 @@ import pytest
 
 from kosweb.embedded import postgres, sockets, valkey
 from kosweb.embedded.process import BOUND, Child, bound
-from kosweb.supervisor import check_port
+from kosweb.web import listen
 
 
 @pytest.fixture(autouse=True)
@@ -149,4 +149,4 @@ def test_a_taken_port_is_named():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(postgres.UserError, match=f"port {port}.*KOS_PORT"):
-            check_port("127.0.0.1", port)
+            listen("127.0.0.1", port)

@@ -33,7 +33,7 @@ def token(transactional_db, settings) -> str:
     settings.CORPUS = Path(os.environ["KOS_VAR"]) / "corpus"
     settings.OFFLINE = True
     open_corpus().prepare()  # the first time takes longer than a client waits
-    return create_token(make_user(), "desk", scope=Scope.TOOLS).text
+    return create_token(make_user(), "desk", scopes=[Scope.TOOLS]).text
 
 
 @asynccontextmanager
@@ -77,7 +77,7 @@ async def test_without_a_token_for_tools_nobody_calls(token, scope):
         headers = {}
     else:
         made = await sync_to_async(create_token)(
-            await sync_to_async(make_user)(), "chat", scope=scope
+            await sync_to_async(make_user)(), "chat", scopes=[scope]
         )
         headers = {"Authorization": f"Bearer {made.text}"}
     async with console() as url, httpx.AsyncClient(headers=headers) as http:

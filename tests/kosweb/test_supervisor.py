@@ -2,79 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from django.conf import settings
 
 from kosweb.embedded.sockets import socket_folder
+from tests.kosweb.consoles import Console, wait_until
 
 pytestmark = pytest.mark.slow
-
-START_SECONDS = 120
-
-
-class Console:
-    """A running ``manage.py up`` and what it has said."""
-
-    def __init__(self, var: Path, port: int) -> None:
-        self.var = var
-        self.url = f"http://127.0.0.1:{port}"
-        self.environment = os.environ | {"KOS_VAR": str(var), "KOS_PORT": str(port)}
-        for name in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE"):
-            self.environment.pop(name, None)
-
-    def start(self) -> None:
-        self.said = self.var / "said.txt"
-        with self.said.open("w") as said:
-            self.process = psutil.Popen(
-                self.command, env=self.environment, stdout=said, stderr=said
-            )
-        self.wait_for("Kos is ready")
-
-    @property
-    def command(self) -> list[str]:
-        return [sys.executable, str(settings.ROOT / "manage.py"), "up"]
-
-    @property
-    def family(self) -> list[psutil.Process]:
-        return self.process.children(recursive=True)
-
-    def wait_for(self, text: str) -> None:
-        end = time.monotonic() + START_SECONDS
-        while text not in self.said.read_text():
-            assert self.process.poll() is None, self.said.read_text()
-            assert time.monotonic() < end, self.said.read_text()
-            time.sleep(0.1)
-
-    def is_healthy(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/healthz").is_success
-        except httpx.TransportError:
-            return False
 
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    console = Console(tmp_path_factory.mktemp("up"), port)
-    console.start()
-    yield console
-    if console.process.poll() is None:
-        console.process.send_signal(signal.SIGINT)
-        console.process.wait(60)
-    for service in ("postgres", "valkey"):
-        shutil.rmtree(socket_folder(console.var / service), ignore_errors=True)
+    with Console.running(tmp_path_factory.mktemp("up")) as console:
+        yield console
 
 
 def test_the_console_answers_with_its_database(console):
@@ -106,13 +52,21 @@ def test_no_process_of_ours_has_loaded_torch(console):
 
 
 def test_a_crashed_web_is_started_again_and_said_so(console):
-    [web] = [process for process in console.family if "uvicorn" in process.cmdline()]
+    [web] = [process for process in console.family if "kosweb.web" in process.cmdline()]
     web.kill()
     console.wait_for("web ended with code -9; starting it again")
-    end = time.monotonic() + START_SECONDS
-    while not console.is_healthy():
-        assert time.monotonic() < end
-        time.sleep(0.2)
+    wait_until(console.is_healthy)
+
+
+def test_a_backup_of_the_running_console_begins_another(console, tmp_path):
+    kept, var = tmp_path / "kept", tmp_path / "var"
+    made = console.manage("backup", str(kept))
+    assert (made.returncode, f"{kept} is whole" in made.stdout) == (0, True), made.stderr
+    restored = console.manage("restore", str(kept), KOS_VAR=str(var))
+    assert (restored.returncode, "PostgreSQL is started" in restored.stdout) == (0, True), restored
+    again = console.manage("restore", str(kept), KOS_VAR=str(var))
+    assert "tables already, and nothing is ever overwritten" in again.stderr
+    shutil.rmtree(socket_folder(var / "postgres"), ignore_errors=True)
 
 
 def test_kill_9_leaves_no_orphan_and_the_next_start_works(console):

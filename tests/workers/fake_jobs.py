@@ -6,6 +6,7 @@ broken off and taken up again can be told from one that was not.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import random
@@ -71,6 +72,12 @@ def crash(config, job):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def linger(config, job):
+    """Be done, and not come to an end: as a process that gives gigabytes back on a busy machine."""
+    atexit.register(time.sleep, 60)
+    job.emit(Result({"score": 1.0}))
+
+
 def refuse(config, job):
     raise UserError("the base has no tokenizer; pick another")
 
@@ -118,3 +125,10 @@ def answer(config, job):
 def use_secret(config, job):
     """Ask for a key and tell only how long it is."""
     job.emit(Result({"length": len(job.secret("judge"))}))
+
+
+def fill_disk(config, job):
+    """Write into the run's folder until its disk is full."""
+    with (job.folder / "ballast").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(100_000))

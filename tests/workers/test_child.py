@@ -55,13 +55,14 @@ def lines(child):
 def test_a_job_that_returns_ends_with_0_and_tells_everything(start):
     child = start("count", steps=2)
     kinds = [line["data"]["kind"] for line in lines(child)]
-    assert kinds == ["step", "progress", "checkpoint"] * 2 + ["saved", "result"]
+    assert kinds == ["step", "progress", "checkpoint"] * 2 + ["saved", "result", "done"]
     assert child.wait() == DONE
 
 
 def test_everything_is_in_the_journal_too(start, tmp_path):
-    said = start("count", steps=2).stdout.read()
-    assert (tmp_path / "1.jsonl").read_bytes() == said
+    *said, end = start("count", steps=2).stdout
+    assert (tmp_path / "1.jsonl").read_bytes() == b"".join(said)
+    assert json.loads(end)["data"] == {"kind": "done"}
 
 
 def test_what_a_library_prints_goes_to_the_log(start):

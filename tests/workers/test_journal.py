@@ -40,6 +40,12 @@ def test_a_third_attempt_finds_them_if_the_second_died_at_once(second_attempt):
     assert journal.take_over(third) == [line("b"), line("c")]
 
 
+def test_an_attempt_that_died_before_its_journal_hides_nothing(second_attempt):
+    services.finish(second_attempt.pk, 2, "lost")
+    third = services.claim(second_attempt.pk, "three", lease_seconds=60)
+    assert journal.take_over(third) == [line("b"), line("c")]
+
+
 def test_a_first_attempt_takes_nothing_over():
     run = services.claim(make_run().pk, "one", lease_seconds=60)
     assert journal.take_over(run) == []

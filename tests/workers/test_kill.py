@@ -15,7 +15,7 @@ from django.db import connection
 from django.utils import timezone
 from psycopg.conninfo import make_conninfo
 
-from apps.runs.models import Event, Run, Status
+from apps.runs.models import Event, Metric, Run, Status
 from kos.config import Train
 from kosweb.embedded import valkey
 from tests.factories import make_run
@@ -86,6 +86,8 @@ def test_a_killed_worker_loses_no_event_and_changes_no_result(start, until):
     steps = steps_of(run)
     assert sorted(set(steps)) == expected_sums(7)
     assert len(steps) <= STEPS + 1
+    rows = Metric.objects.filter(run=run, name="sum").order_by("step")
+    assert [*rows.values_list("step", "value")] == expected_sums(7)
     seqs = list(Event.objects.filter(run=run).values_list("seq", flat=True))
     assert seqs == list(range(1, run.last_seq + 1))
     assert Event.objects.filter(run=run, kind="lost").count() == 1

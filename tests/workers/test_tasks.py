@@ -7,7 +7,7 @@ import pytest
 
 from apps.deployments.models import Deployment
 from apps.runs import services
-from apps.runs.models import Artifact, Event, Run, Status
+from apps.runs.models import Artifact, Event, Metric, Run, Status
 from apps.traces.models import Trace
 from kos.config import Train
 from tests.factories import make_artifact, make_run, make_version
@@ -41,7 +41,9 @@ def test_a_job_runs_to_its_end_and_leaves_its_rows(make_job):
     tasks.execute(run.pk)
     run.refresh_from_db()
     assert (run.status, run.result["step"], run.attempts_left) == (Status.DONE, 3, 5)
-    assert run.progress["steps"] == {"done": 3, "total": 3, "unit": "steps"}
+    assert (
+        run.progress["steps"] | {"done": 3, "total": 3, "unit": "steps"} == run.progress["steps"]
+    )
     assert Artifact.objects.get().size_bytes == run.folder.joinpath("adapter.json").stat().st_size
     assert seqs(run) == list(range(1, run.last_seq + 1))
 
@@ -67,6 +69,14 @@ def test_a_rollout_becomes_a_trace_and_travels_short(make_job):
     assert (len(data["answer"]), data["score"]) == (200, 0.5)
     assert "messages" not in data
     assert Event.objects.get(kind="step").data["metrics"] == {"loss": None, "kl": 0.5}
+
+
+def test_the_numbers_of_a_step_become_rows(make_job):
+    run = make_job("answer")
+    tasks.execute(run.pk)
+    rows = Metric.objects.filter(run=run).values_list("name", "step", "value").order_by("name")
+    assert [*rows] == [("kl", 1, 0.5), ("loss", 1, None)]
+    assert Metric.objects.first().at == Event.objects.get(kind="step").at
 
 
 def test_no_text_of_a_restricted_dataset_is_in_the_events(make_job):
@@ -116,6 +126,14 @@ def test_a_deaf_job_is_killed_after_its_grace(make_job, in_background, until, mo
     until(lambda: Event.objects.filter(run=run, kind="note").exists())
     services.stop(run)
     until(lambda: Run.objects.get(pk=run.pk).status == Status.CANCELLED)
+
+
+def test_a_job_that_is_done_but_lingers_is_done(make_job, monkeypatch):
+    monkeypatch.setattr(tasks, "Limits", lambda **kept: Limits(**kept | {"lease_seconds": 1}))
+    run = make_job("linger")
+    tasks.execute(run.pk)
+    run.refresh_from_db()
+    assert (run.status, run.result["score"], run.attempt) == (Status.DONE, 1.0, 1)
 
 
 def test_a_run_past_its_time_limit_fails(make_job, monkeypatch):

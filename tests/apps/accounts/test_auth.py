@@ -37,4 +37,4 @@ def test_a_stranger_gets_401(stranger, db):
 
 def test_the_api_knows_roles_too(stranger, db):
     headers = bearer(make_user(role=Role.CLINICIAN))
-    assert stranger.get("/api/datasets/", headers=headers).status_code == 403
+    assert stranger.get("/api/traces/", headers=headers).status_code == 403

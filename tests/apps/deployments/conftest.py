@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from apps.accounts import services as accounts
+from apps.automation.rates import Buckets
 from apps.deployments import comparing, gateway, limits, memo, metering
 from apps.deployments.models import Deployment
 from kos.config import Remote
@@ -20,7 +21,7 @@ from tests.kos.serving import scripted
 def fresh() -> Iterator[None]:
     """No look-up, bucket or row of another test."""
     memo.forget_all()
-    limits.BUCKETS = limits.Buckets()
+    limits.BUCKETS = Buckets()
     metering.BOOK = comparing.BOOK = gateway.BOOK = metering.UsageBook()
     yield
     memo.forget_all()

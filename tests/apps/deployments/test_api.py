@@ -19,7 +19,7 @@ def caller(role: str) -> Client:
 def test_an_engineer_lists_and_reads_deployments():
     deployment = make_deployment()
     client = caller("engineer")
-    (row,) = client.get("/api/deployments/").json()
+    (row,) = client.get("/api/deployments/").json()["items"]
     assert (row["name"], row["status"], row["is_demonstration"]) == (
         deployment.name,
         "ready",
@@ -57,7 +57,7 @@ def test_an_alias_is_promoted_shared_and_rolled_back():
     assert post("share", canary=one.pk, percent=10)["canary_percent"] == 10
     assert post("roll-back", reason="Worse.")["deployment_id"] == one.pk
     assert post("roll-back")["status"] == 409
-    assert client.get("/api/deployments/aliases").json()[0]["name"] == "kos"
+    assert client.get("/api/deployments/aliases").json()["items"][0]["name"] == "kos"
 
 
 def test_live_numbers_are_read():
@@ -78,7 +78,8 @@ def test_one_reads_one_s_own_usage_and_an_admin_sets_limits():
     Usage.objects.create(completion_tokens=4)
     token = accounts.create_token(user, "test").text
     own = Client(headers={"Authorization": f"Bearer {token}"})
-    assert [row["completion_tokens"] for row in own.get("/api/deployments/usage").json()] == [3]
+    used = own.get("/api/deployments/usage").json()["items"]
+    assert [row["completion_tokens"] for row in used] == [3]
     body = {"user": user.username, "tokens_per_day": 9, "requests_per_minute": 9}
     address, kind = "/api/deployments/allowances", "application/json"
     assert own.post(address, body, content_type=kind).status_code == 403

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pytest
 from django.utils import timezone
 
+from apps.automation import rates
+from apps.automation.rates import Bucket, Buckets
 from apps.deployments import limits
-from apps.deployments.limits import Bucket, Buckets, Grant
+from apps.deployments.limits import Grant
 from apps.deployments.models import Usage
 from tests.factories import make_user
 
@@ -17,7 +19,7 @@ def clock(monkeypatch):
     """Seconds that pass only when a test says so."""
     now = [1000.0]
     # The module's own clock: the event loop goes on by the real one.
-    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(rates, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 
@@ -51,7 +53,7 @@ def test_each_caller_has_a_bucket():
 
 
 def test_full_buckets_are_dropped_when_there_are_many(clock, monkeypatch):
-    monkeypatch.setattr(limits, "MOST_BUCKETS", 2)
+    monkeypatch.setattr(rates, "MOST_BUCKETS", 2)
     buckets = Buckets()
     for name in ("a", "b"):
         buckets.take(name, 60)

@@ -315,7 +315,7 @@ async def test_without_an_asgi_server_the_same_gateway_answers(deployment, token
     ("scope", "is_let_in"), [("all", True), ("models", True), ("tools", False)]
 )
 def test_a_token_for_something_else_is_refused(kos, deployment, scope, is_let_in):
-    token = accounts.create_token(make_user(), "program", scope=scope).text
+    token = accounts.create_token(make_user(), "program", scopes=[scope]).text
     headers = {"Authorization": f"Bearer {token}"}
     body = {"model": "far", "messages": ASK}
     reply = httpx.post(f"{kos}/v1/chat/completions", json=body, headers=headers)

@@ -49,7 +49,6 @@ def test_pages_by_role(queue, item, engineer, reviewer, admin, clinician, strang
         "agreement": ([queue.pk], "era"),
         "adjudicate": ([queue.pk], "ra"),
         "item": ([queue.pk, item.pk], "ra"),
-        "settle": ([queue.pk, item.pk], "ra"),
         "new": ([], "a"),
         "edit": ([queue.pk], "a"),
         "detail": ([queue.pk], "a"),
@@ -180,6 +179,13 @@ def test_a_dispute_is_settled_on_the_page(reviewer, other, queue, item):
     assert reviewer.post(path, form_of(item, "not_met", "not_met")).status_code == 302
     item.refresh_from_db()
     assert (item.status, Override.objects.get().met) == (Item.Status.DONE, False)
+
+
+def test_an_item_that_is_open_has_no_page_to_settle_it(reviewer, clinician, queue, item):
+    path = reverse("reviews:settle", args=[queue.pk, item.pk])
+    for answer in (reviewer.get(path), reviewer.post(path, form_of(item, "met", "met"))):
+        assert answer.headers["Location"] == path_of(item)
+    assert clinician.get(path).status_code == 403
 
 
 def test_an_admin_makes_and_fills_a_queue(admin, reviewer):

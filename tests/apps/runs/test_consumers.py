@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser
 
 from apps.accounts.models import Role
+from apps.automation.sockets import NOT_ALLOWED, NOT_SIGNED_IN, TRY_AGAIN
 from apps.runs import events
-from apps.runs.consumers import NOT_ALLOWED, NOT_SIGNED_IN, RunConsumer
-from apps.runs.hub import PAGE, hub
+from apps.runs.consumers import RunConsumer
+from apps.runs.hub import PAGE, Hub, hub
 from apps.runs.models import Run
 from tests.factories import make_run, make_user
-from tests.sockets import Socket
+from tests.sockets import Socket, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -106,12 +108,21 @@ async def test_the_hub_catches_up_after_its_connection_broke(monkeypatch):
     monkeypatch.setattr("apps.runs.hub.RECONNECT_SECONDS", 0.1)
     run = await make()
     socket = await open_socket(run)
+    await until(lambda: run.pk in hub.topics)
     await sync_to_async(break_other_connections)()
     await speak(run, 2)
     assert await read(socket, 2) == [1, 2]
     await speak(run, 1)
     assert await read(socket, 1) == [3]
     await socket.disconnect()
+
+
+async def test_who_comes_while_the_database_goes_may_come_back(monkeypatch):
+    async def gone(self, run_id):
+        raise psycopg.OperationalError("the server closed the connection unexpectedly")
+
+    monkeypatch.setattr(Hub, "_head", gone)
+    assert await (await open_socket(await make(1))).close_code() == TRY_AGAIN
 
 
 def break_other_connections():

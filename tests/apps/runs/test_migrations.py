@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from django.apps import apps
+from django.db import connection
+
+from apps.runs.figures import metrics
 from kos.config import JOBS
+from tests.apps.runs.page.test_pages import say
+from tests.factories import make_run
 
 rewritten = import_module("apps.runs.migrations.0003_trained_and_exported").rewritten
+fill = import_module("apps.runs.migrations.0007_metrics").fill
 OLD_TRAIN = {"kind": "train", "reward": {"kind": "conciseness"}, "keep_equal_groups": True}
 OLD_EXPORT = {"kind": "export", "format": {"kind": "nvfp4", "calibration_samples": 4}}
 
@@ -37,3 +44,18 @@ def test_the_stages_of_a_pipeline_are_carried_over_as_well():
 def test_what_is_new_already_stays_as_it_is():
     new = JOBS["train"]().model_dump(mode="json")
     assert rewritten("train", new) == new
+
+
+def test_the_numbers_of_old_steps_become_rows_as_the_last_try_left_them(db):
+    run, other = make_run("train"), make_run("train")
+    say(run, 1, "step", {"step": 1, "metrics": {"loss": 1.0, "kl": None}})
+    say(run, 2, "step", {"step": 2, "metrics": {"loss": 2.0, "gone": 9.0}})
+    say(run, 3, "step", {"step": 2, "metrics": {"loss": 3.5e-7}})
+    say(other, 1, "step", {"step": 1, "metrics": {"loss": 4.0}})
+    with connection.schema_editor() as editor:
+        fill(apps, editor)
+        # A second time leaves the same rows.
+        fill(apps, editor)
+    found = [(step.number, step.metrics) for step in metrics.steps(run)]
+    assert found == [(1, {"kl": None, "loss": 1.0}), (2, {"loss": 3.5e-7})]
+    assert metrics.series(other)["loss"].values == [4.0]

@@ -4,8 +4,10 @@ import pytest
 from django.urls import reverse
 from pydantic import ValidationError
 
-from apps.runs import lines, rollback
+from apps.runs import rollback
+from apps.runs.figures import metrics
 from apps.runs.models import Event, Run, RunInput
+from apps.runs.page import lines
 from kos.config import Train
 from kos.errors import UserError
 from tests.factories import make_artifact, make_run, make_user, make_version
@@ -133,8 +135,7 @@ def test_a_program_goes_back_too(api, broken):
 
 
 def test_a_program_reads_the_diagnosis(api, broken):
-    data = {"step": 1, "metrics": {"ungraded": 0.5}}
-    Event.objects.create(run=broken, seq=1, attempt=1, kind="step", data=data, at=broken.created)
+    metrics.record(broken, 1, {"ungraded": 0.5}, broken.created)
     found = api("get", f"/api/runs/{broken.pk}/diagnosis").json()
     assert [one["level"] for one in found] == ["bad"]
     assert "50 % of the answers have no grade" in found[0]["sentence"]

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from apps.runs import queue, services
 from apps.runs.models import Artifact, Event, Run, Status
+from apps.runs.operations import workers
 from kos.config import Merge
 from kos.errors import UserError
 from tests.factories import make_artifact, make_run, make_user, make_version
@@ -155,13 +156,39 @@ def test_a_failed_run_is_resumed_as_its_next_attempt():
     assert claim(run).attempt == 2
 
 
+def let_wait():
+    Run.objects.update(touched=timezone.now() - timedelta(seconds=40))
+
+
+def beat(name, queue, slots=1):
+    workers.beat(name, host="h", pid=1, queues=[queue], device="cpu", slots=slots)
+
+
 def test_a_forgotten_run_is_rung_for_again(rung):
     run = make_run()
+    beat("w", "cpu")
     assert services.ring_again() == 0
-    Run.objects.update(touched=timezone.now() - timedelta(seconds=40))
+    let_wait()
     assert services.ring_again() == 1
     assert services.ring_again() == 0
     assert rung == [(run.pk, "cpu")]
+
+
+def test_no_bell_is_rung_where_every_worker_is_busy(rung):
+    beat("worker", "cpu")
+    beat("other", "gpu")
+    claim(make_run())
+    make_run()
+    let_wait()
+    assert (services.ring_again(), rung) == (0, [])
+
+
+def test_as_many_are_rung_for_as_workers_are_free_the_first_first(rung):
+    beat("w", "cpu", slots=2)
+    runs = [make_run(), make_run(), make_run(priority=5)]
+    let_wait()
+    assert services.ring_again() == 2
+    assert {pk for pk, _ in rung} == {runs[2].pk, runs[0].pk}
 
 
 def test_an_artifact_made_again_replaces_its_row():

@@ -9,9 +9,9 @@ from cryptography.fernet import Fernet, InvalidToken
 from django.db import IntegrityError, transaction
 
 from apps.accounts.models import Role
+from apps.accounts.sealing import seal, unseal
 from apps.tools import services
 from apps.tools.models import Key, McpServer
-from apps.tools.sealing import seal, unseal
 from kos.errors import UserError
 from kos.tools.desk import CHAINS
 from tests.factories import make_user

@@ -5,7 +5,7 @@ from django.urls import reverse
 
 from apps.traces.designer import Length, design
 from kos.rl.rewards.conciseness import STAGE_2, ConcisenessBonus
-from tests.apps.runs.test_forms import train, typed
+from tests.apps.runs.start.test_forms import train, typed
 from tests.factories import make_run, make_trace, make_version
 
 STAGE_TWO = ConcisenessBonus(curriculum=STAGE_2)

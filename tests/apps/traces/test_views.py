@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from apps.traces import views
+from apps.traces import paging
 from apps.traces.models import Grade, Trace
 from tests.factories import make_run, make_trace
 
@@ -134,12 +134,12 @@ def test_a_run_without_rollouts_says_so(engineer):
 def test_a_long_list_is_read_on_without_counting(
     reviewer, monkeypatch, django_assert_max_num_queries
 ):
-    monkeypatch.setattr(views, "PAGE_SIZE", 2)
+    monkeypatch.setattr(paging, "PAGE_SIZE", 2)
     first, second, third = (make_trace() for _ in range(3))
     with django_assert_max_num_queries(6):
         page = reviewer.get(reverse("traces:list"))
     assert [row.pk for row in page.context["page"].rows] == [third.pk, second.pk]
-    rest = reviewer.get(reverse("traces:list"), {"before": page.context["page"].older})
+    rest = reviewer.get(reverse("traces:list"), {"cursor": page.context["page"].older})
     assert [row.pk for row in rest.context["page"].rows] == [first.pk]
     assert "Newest" in rest.content.decode()
 
@@ -195,7 +195,7 @@ def test_a_trace_shows_how_its_answer_came_about(reviewer, agentic):
         "&lt;|im_user|&gt;Gout?",
         "&lt;think&gt;x&lt;/think&gt;",
         '<span class="tok t4" title="0.050">st</span>',
-        "<dt>dialect</dt>",
+        "Where this comes from",
         "CC0",
     ):
         assert text in page

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kos.data.overlap import find_overlaps, main
+from kos.data.overlap import find_overlaps, find_repeats, main
 from kos.data.rubrics import RubricItem, RubricTask, Turn
 
 LONG = "My father is 71, takes warfarin, and was given clarithromycin for a chest infection today."
@@ -52,3 +52,23 @@ def test_the_command_prints_ids_and_no_text(
     assert json.loads(printed)["overlaps"][0]["share"] == 1.0
     assert "warfarin" not in printed
     assert main([str(files[0]), str(tmp_path / "none")]) == 2
+
+
+def test_repeats_within_a_set_are_exact_or_near() -> None:
+    texts = [LONG, "Dose of aspirin?", LONG.upper(), f"{LONG} What now?", "Dose of aspirin?"]
+    exact, also, near = find_repeats(texts)
+    assert (exact.first, exact.second, exact.is_exact) == (0, 2, True)
+    assert (also.first, also.second, also.is_exact) == (1, 4, True)
+    assert (near.first, near.second, near.share, near.is_exact) == (0, 3, 1.0, False)
+
+
+def test_prompts_that_share_less_than_the_threshold_are_no_repeats() -> None:
+    texts = [LONG, f"{LONG[:30]} and something else is asked about her mother today"]
+    assert find_repeats(texts) == []
+    assert find_repeats(["", "", "?"]) == []
+
+
+def test_looking_for_repeats_says_how_far_it_is() -> None:
+    heard: list[int] = []
+    find_repeats((f"prompt {number}" for number in range(1000)), told=heard.append)
+    assert heard == [500, 1000]

@@ -272,6 +272,17 @@ def test_a_zstd_bomb_is_refused(url):
     assert "larger than" in found.json()["detail"]
 
 
+@pytest.mark.parametrize("body", [b"[]", b"3", b"\xff", b"[" * 5000, b'{"model_id": 1e999}', b"{"])
+@pytest.mark.parametrize(
+    "path", ["retrieve_future", "session_heartbeat", "weights_info", "optim_step", "asample"]
+)
+def test_a_body_that_is_no_object_is_refused_with_a_sentence(url, path, body):
+    headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
+    found = httpx.post(f"{url}/api/v1/{path}", content=body, headers=headers)
+    assert found.status_code in (410, 422)
+    assert found.json()["detail"]
+
+
 def test_turns_come_in_order_whatever_order_they_arrive_in():
     turns = Turns()
     assert turns.take(3, "c") == []

@@ -7,7 +7,7 @@ import pytest
 from kos.config import Adam, Lora
 from kos.engine.base import SamplingParams
 from kos.engine.choices import InEngine, Vllm
-from kos.engine.vllm import Proof, SampledElsewhere, judge
+from kos.engine.vllm import Proof, SampledElsewhere, has_moved, judge
 from kos.errors import UserError
 from kos.events import LocalJob
 from kos.rl.losses.base import CrossEntropy
@@ -109,6 +109,15 @@ def test_two_programs_may_differ_a_little_and_move_together():
     assert judge(Proof((-0.9, -1.8), (-0.93, -1.79)), before, tolerance=0.1) == ""
     assert "moved" in judge(Proof((-0.9, -1.95), (-1.02, -1.98)), before, tolerance=0.2)
     assert "nats a token" in judge(Proof((-1.0,), (-1.5,)), None, tolerance=0.1)
+
+
+def test_a_move_within_rounding_proves_nothing_and_counts_with_the_next():
+    before = Proof((-1.0, -2.0), (-1.02, -1.98))
+    small, large = Proof((-0.98, -1.97), (-1.0, -2.0)), Proof((-0.8, -1.8), (-1.02, -1.98))
+    assert not has_moved(small, before)
+    assert judge(small, before, tolerance=0.1) == ""
+    assert has_moved(large, before)
+    assert "moved 0% of the way" in judge(large, before, tolerance=1.0)
 
 
 def test_a_hot_server_is_started_for_swapping(tmp_path):

@@ -79,7 +79,8 @@ def test_the_fused_merge_rounds_as_torch_does(shape, seed):
     found, ours = kernels.fold_int4(packed, scale, delta)
     assert same(found, wanted)
     assert ours == pytest.approx(sums, rel=1e-4)
-    assert same(kernels.int4_values(packed, scale, delta.shape[1], delta), weight + delta)
+    assert same(kernels.int4_values(packed, scale, delta.shape[1]), weight)
+    assert same(kernels.add_int4(packed, scale, delta.clone()), weight + delta)
     assert same(kernels.int4_bf16(packed, scale, delta.shape[1]), weight.to(torch.bfloat16))
 
 

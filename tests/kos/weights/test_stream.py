@@ -8,13 +8,14 @@ import torch
 from kos.config import Export
 from kos.errors import CancelledError
 from kos.events import LocalJob
-from kos.weights import plan_export, stream, whole
+from kos.weights import plan_export, shards, stream, whole
 from kos.weights.activations import Calibration, Seen, input_of
 from kos.weights.export import export
 from kos.weights.formats.base import ExportFormat
 from kos.weights.formats.bf16 import Bf16
 from kos.weights.formats.int4 import Int4
 from kos.weights.formats.nvfp4 import Nvfp4
+from kos.weights.journal import identity
 from kos.weights.lora import Adapter
 from kos.weights.plan import plan_updates
 from kos.weights.shards import Index, read_json
@@ -184,3 +185,12 @@ def test_the_twin_of_an_export_is_named_by_its_sha(unbroken):
     said = read_json(unbroken / "export.json")["sha256"]
     file = unbroken / "model-00001-of-00005.safetensors"
     assert said[file.name] == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_an_adapter_is_read_once_to_know_it_again(source, monkeypatch):
+    read = []
+    monkeypatch.setattr(shards, "sha256", lambda file: read.append(file) or "digest")
+    said = identity(source.model, source.updates.values())
+    assert len(source.updates) > 1
+    assert [file.name for file in read] == ["adapter_model.safetensors"]
+    assert said[2] == ["digest"]

@@ -60,7 +60,7 @@ def test_an_interrupted_selection_ends_with_the_same_file(tmp_path, inputs):
 
 def test_a_selection_taken_up_again_asks_only_what_is_missing(tmp_path, inputs, monkeypatch):
     run(select, SELECT, tmp_path / "run", inputs)
-    monkeypatch.setattr("kos.rl.long2short.select._open", pytest.fail)
+    monkeypatch.setattr("kos.rl.engines.engine_of", pytest.fail)
     again = run(select, SELECT, tmp_path / "run", inputs)
     assert [event.done for event in again.events if isinstance(event, Progress)][-1] == 6
 

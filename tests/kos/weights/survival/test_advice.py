@@ -50,3 +50,12 @@ def test_where_nothing_passes_the_adapter_stays_beside_its_base():
     assert found.kind == "online_lora"
     assert "INT4 base" in found.label
     assert "Not int4." in found.sentences[1]
+
+
+def test_the_adapter_beside_its_base_is_named_with_its_price_and_never_taken_for_a_merge():
+    beside = {**line("int4_online", 1.0, 0.0001), "is_online": True}
+    found = recommend([*TABLE, beside], is_int4=True)
+    assert found.kind == "int4_activation_aware"
+    assert "int4_online would diverge by 0.0001 nats a token, at fewer" in found.sentences[-1]
+    refused = recommend([TABLE[1], beside], is_int4=True)
+    assert "int4_online keeps 100 % of the gain" in refused.sentences[1]
