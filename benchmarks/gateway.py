@@ -1,6 +1,6 @@
 """What Kos's gateway costs: the same streams from an engine itself, and through Kos.
 
-    python benchmarks/gateway.py [--streams 16] [--repeats 3]
+    python -m benchmarks.gateway [--streams 16] [--repeats 3]
 
 A scripted OpenAI engine in a process of its own writes tokens at a fixed rate, after a fixed
 time for the prompt, so that whatever differs is the way between. Kos is the real ASGI
@@ -15,11 +15,7 @@ import asyncio
 import json
 import os
 import random
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,7 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.consoles import WEB, database, free_port, running
+
 PROMPT_SECONDS = 0.05
 TOKENS_PER_SECOND = 40.0
 NUM_TOKENS = 80
@@ -46,22 +43,30 @@ ASK = {
 
 # --- The engine -------------------------------------------------------------------------------
 async def engine(scope: Any, receive: Any, send: Any) -> None:
-    """Chunks as vLLM writes them, each at its time by the clock."""
+    """Chunks as vLLM writes them, each at its time by the clock.
+
+    A request may name another rate: ``tokens_per_second``.
+    """
     if scope["type"] != "http":
         return
-    while (await receive()).get("more_body"):
-        pass
+    text, is_over = b"", False
+    while not is_over:
+        message = await receive()
+        text += message.get("body", b"")
+        is_over = not message.get("more_body")
+    asked = json.loads(text)
+    count, rate = asked["max_tokens"], asked.get("tokens_per_second", TOKENS_PER_SECOND)
     started = time.perf_counter()
     headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await asyncio.sleep(PROMPT_SECONDS)
     await send(_body(_chunk({"role": "assistant", "content": ""})))
-    for number in range(NUM_TOKENS):
-        due = started + PROMPT_SECONDS + number / TOKENS_PER_SECOND
+    for number in range(count):
+        due = started + PROMPT_SECONDS + number / rate
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         await send(_body(_chunk({"content": f" word{number}"})))
     await send(_body(_chunk({}, "stop")))
-    usage = {"prompt_tokens": 21, "total_tokens": 21 + NUM_TOKENS, "completion_tokens": NUM_TOKENS}
+    usage = {"prompt_tokens": 21, "total_tokens": 21 + count, "completion_tokens": count}
     await send(_body({**_around(), "choices": [], "usage": usage}))
     await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
@@ -88,6 +93,24 @@ class Taken(NamedTuple):
     rate: float
 
 
+class Heard(NamedTuple):
+    """What came back: the head and body as they are, and when each piece with tokens came."""
+
+    answer: bytes
+    seconds: float
+    pieces: list[tuple[float, int]]
+
+    @property
+    def status(self) -> int:
+        """The HTTP status; 0 when nothing came."""
+        return int(self.answer[9:12] or 0)
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens came."""
+        return sum(count for _, count in self.pieces)
+
+
 class Target(NamedTuple):
     """Whom to ask."""
 
@@ -97,8 +120,16 @@ class Target(NamedTuple):
 
 
 async def ask(target: Target) -> Taken:
+    """One request, which has to be answered whole."""
+    heard = await hear(target, ASK)
+    if heard.num_tokens != NUM_TOKENS:
+        raise SystemExit(f"{target.name} gave a broken answer:\n{heard.answer[:600].decode()}")
+    return Taken(heard.pieces[0][0], NUM_TOKENS / heard.seconds)
+
+
+async def hear(target: Target, asked: dict[str, Any]) -> Heard:
     """One request over a connection of its own, read as it comes."""
-    body = json.dumps(ASK).encode()
+    body = json.dumps(asked).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{target.port}\r\n"
     head += f"Authorization: Bearer {target.token}\r\n" if target.token else ""
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -106,17 +137,18 @@ async def ask(target: Target) -> Taken:
     reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
     started = time.perf_counter()
     writer.write(head.encode() + body)
-    first, answer = 0.0, b""
-    while piece := await reader.read(65536):
-        answer += piece
-        if not first and b" word0" in answer:
-            first = time.perf_counter() - started
-    seconds = time.perf_counter() - started
-    writer.close()
-    await writer.wait_closed()
-    if answer.count(b" word") != NUM_TOKENS:
-        raise SystemExit(f"{target.name} gave a broken answer:\n{answer[:600].decode()}")
-    return Taken(first, NUM_TOKENS / seconds)
+    answer = bytearray()
+    pieces: list[tuple[float, int]] = []
+    try:
+        while piece := await reader.read(65536):
+            answer += piece
+            # The first half of a word may have come with the piece before.
+            found = answer.count(b" word", max(0, len(answer) - len(piece) - 4))
+            if found:
+                pieces.append((time.perf_counter() - started, found))
+    finally:
+        writer.close()
+    return Heard(bytes(answer), time.perf_counter() - started, pieces)
 
 
 async def streams(target: Target, number: int, *, spread: float) -> list[Taken]:
@@ -133,37 +165,15 @@ async def streams(target: Target, number: int, *, spread: float) -> list[Taken]:
 @contextmanager
 def console(engine_port: int) -> Iterator[Target]:
     """A console of its own, with a deployment of the engine behind an alias."""
-    with tempfile.TemporaryDirectory(prefix="kos-bench-") as folder:
-        port = free_port()
-        os.environ |= {"KOS_VAR": folder, "KOS_PORT": str(port)}
-        for name in ("DATABASE_URL", "REDIS_URL"):
-            os.environ.pop(name, None)
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kosweb.settings")
-        from kosweb.embedded import postgres
-
-        server = postgres.Postgres(Path(folder), Path(folder) / "postgres.log")
-        server.prepare()
-        database = server.make()
-        database.start()
-        try:
-            server.wait_ready(database)
-            token = prepare(f"http://127.0.0.1:{engine_port}")
-            with running(
-                [*["uvicorn", "kosweb.asgi:application", "--log-level", "warning"]],
-                port,
-                Path(folder) / "web.log",
-            ):
-                yield Target("through Kos", port, token)
-        finally:
-            database.stop()
+    port = free_port()
+    with database() as folder:
+        token = prepare(f"http://127.0.0.1:{engine_port}")
+        with running(WEB, port, folder / "web.log"):
+            yield Target("through Kos", port, token)
 
 
 def prepare(engine_url: str) -> str:
-    """Tables, a person with a token and no limit, a deployment behind the alias ``bench``."""
-    import django
-
-    django.setup()
-    from django.core.management import call_command
+    """A person with a token and no limit, and a deployment behind the alias ``bench``."""
     from django.db import connections
 
     from apps.accounts.models import Role
@@ -173,7 +183,6 @@ def prepare(engine_url: str) -> str:
     from apps.runs.models import Run, Status
     from kos.config import Remote
 
-    call_command("migrate", verbosity=0, run_syncdb=True)
     user = make_user("bench", "bench bench bench", Role.ENGINEER)
     limits.set_allowance(user, tokens_per_day=0, requests_per_minute=100_000)
     run = Run.objects.create(
@@ -196,35 +205,6 @@ def prepare(engine_url: str) -> str:
     token = create_token(user, "bench").text
     connections.close_all()
     return token
-
-
-@contextmanager
-def running(module: list[str], port: int, log: Path) -> Iterator[None]:
-    """A Python module that serves ``port``, until the block ends."""
-    command = [sys.executable, "-m", *module, "--host", "127.0.0.1", "--port", str(port)]
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
-    try:
-        end = time.monotonic() + 60
-        while not is_open(port):
-            if process.poll() is not None or time.monotonic() > end:
-                raise SystemExit(f"{module[0]} did not start:\n{log.read_text()[-2000:]}")
-            time.sleep(0.1)
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # --- The comparison ---------------------------------------------------------------------------
@@ -260,12 +240,11 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "engine.log"
         with (
-            running(["uvicorn", "benchmarks.gateway:engine", "--log-level", "warning"], port, log),
+            running(("uvicorn", "benchmarks.gateway:engine", "--log-level", "warning"), port, log),
             console(port) as kos,
         ):
             targets = [Target("engine itself", port), kos]

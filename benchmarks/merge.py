@@ -105,10 +105,21 @@ def merge_with_kos(folder: Path, into: str) -> None:
 
 
 def encode_with_kos(folder: Path) -> None:
-    """Routed experts to NVFP4, everything else merged to BF16, in one pass over the base."""
-    from benchmarks.merge_nvfp4 import encode
+    """The export's own pass: routed experts to NVFP4, everything else merged to BF16."""
+    from kos.weights import plan, plan_export, stream
+    from kos.weights.formats.nvfp4 import Nvfp4
+    from kos.weights.lora import Adapter
+    from kos.weights.source import Source
+    from kos.weights.text import Checkpoint
 
-    encode(folder / "base", folder / "adapter", folder / "kos nvfp4")
+    base = Checkpoint(folder / "base")
+    source = Source(base, plan.plan_updates(base, Adapter(folder / "adapter")))
+    # No text here to calibrate on: weights alone, whose bytes are the same.
+    format = Nvfp4(quantise=("*mlp.experts*",), keep=(), activations="none")
+    placed = plan_export.place(source.tensors(), base.config, format)
+    work = stream.Work(source, format, placed, shard_bytes=1e9)
+    out = folder / "kos nvfp4"
+    stream.write(work, out, out / "journal.json", lambda done, total: None)
 
 
 def measure(folder: Path, rounds: int) -> dict[str, list[Cost]]:

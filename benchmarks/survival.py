@@ -20,7 +20,6 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -39,6 +38,7 @@ from kos.weights.formats.nvfp4_variants import (
     Nvfp4Mse,
     Nvfp4Stochastic,
 )
+from kos.weights.formats.online import Int4Online, Nvfp4Online, without_change
 
 RANK = 44
 NAME = "model.layers.1.mlp.experts.0.gate_proj.weight"
@@ -57,6 +57,8 @@ FORMATS: tuple[ExportFormat, ...] = (
     Nvfp4Mse(**UNIT),
     Nvfp4Stochastic(**UNIT),
     Nvfp4ActivationAware(**UNIT),
+    Int4Online(**ALL),
+    Nvfp4Online(**UNIT),
 )
 DRAWN = ("int4_stochastic", "nvfp4_stochastic")
 
@@ -109,7 +111,7 @@ def weights(chosen: argparse.Namespace) -> None:
         for name, one, format in rows:
             format = without_inputs(format)
             line = measure([one], [format])[0]
-            stored = [format.decode(NAME, format.encode(t)) for t in (one, bare(one))]
+            stored = [format.computed(t, format.encode(t)) for t in (one, without_change(one))]
             kept = stored[0] - stored[1]
             sub = subspace_error(kept, one.delta_RC, inputs)
             found.setdefault(name, []).append({**line["all"], "sub_err": sub})
@@ -117,10 +119,6 @@ def weights(chosen: argparse.Namespace) -> None:
                 buckets = line["buckets"]
     out(table_of_weights(found))
     out(table_of_buckets(buckets))
-
-
-def bare(target: Target) -> Target:
-    return replace(target, delta_RC=None)
 
 
 def table_of_weights(found: dict[str, list[dict[str, float]]]) -> str:
