@@ -6,6 +6,7 @@ how far it is over a second connection, since what it writes is one transaction.
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -82,7 +83,7 @@ class Report:
 
     def __init__(self, work: Work) -> None:
         self.pk = work.pk
-        self.said_at = 0.0
+        self.said_at = -math.inf
         self.connection = connection.copy()
 
     def __call__(self, done: int, total: int) -> None:

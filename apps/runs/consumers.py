@@ -28,12 +28,12 @@ class RunConsumer(Watcher):
         if not await in_thread(Run.objects.visible_to(user).filter(pk=run_id).exists):
             await self.close(NOT_ALLOWED)
             return
-        topic = await hub.join(run_id, self._after())
+        after = self._after()
+        topic = await hub.join(run_id, after)
         self.held.push_async_callback(hub.leave, topic)
-        self.work(self._send_all(topic))
+        self.work(self._send_all(topic, after))
 
-    async def _send_all(self, topic: Topic) -> None:
-        seen = self._after()
+    async def _send_all(self, topic: Topic, seen: int) -> None:
         try:
             while True:
                 seen = await self._send_next(topic, seen)

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests import provider
+from tests.consoles import Console
 
-ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 FLAGS = [
     "--no-sandbox",
@@ -45,73 +37,23 @@ launch(user, "base", {{"source": {{"kind": "folder", "path": {base!r}}}}}, name=
 """
 
 
-class Console(NamedTuple):
-    """A running console and its environment, for management commands beside it."""
-
-    url: str
-    environment: dict[str, str]
-
-    def shell(self, code: str) -> str:
-        """Run Python inside the console's Django and return what it prints."""
-        return manage(self.environment, "shell", "-v0", "-c", code)
-
-
-def manage(environment: dict[str, str], *arguments: str) -> str:
-    command = [sys.executable, "manage.py", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.strip()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until_healthy(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the console ended while it started"
-        try:
-            if httpx.get(f"{url}/healthz", timeout=2).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    raise AssertionError("the console did not answer within five minutes")
-
-
 @pytest.fixture(scope="session")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    var = tmp_path_factory.mktemp("console")
-    port = free_port()
-    environment = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE")
-    } | {"KOS_VAR": str(var), "KOS_PORT": str(port), "KOS_LEASE_SECONDS": "6"}
-    url = f"http://127.0.0.1:{port}"
-    with (var / "up.log").open("wb") as log, provider.running() as elsewhere:
+    with provider.running() as elsewhere:
         elsewhere.person |= {
             "sub": "grace-1", "email": "grace@example.org", "name": "Grace Hopper",
             "preferred_username": "grace",
         }  # fmt: skip
-        environment |= {
-            "KOS_OIDC_ISSUER": elsewhere.issuer,
-            "KOS_OIDC_CLIENT_ID": provider.CLIENT,
-            "KOS_OIDC_CLIENT_SECRET": provider.SECRET,
-            "KOS_OIDC_NAME": "Example",
-            "KOS_OIDC_DOMAINS": "example.org",
-        }
-        command = [sys.executable, "manage.py", "up"]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        try:
-            wait_until_healthy(url, process)
-            yield Console(url, environment)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
+        with Console.running(
+            tmp_path_factory.mktemp("console"),
+            KOS_LEASE_SECONDS="6",
+            KOS_OIDC_ISSUER=elsewhere.issuer,
+            KOS_OIDC_CLIENT_ID=provider.CLIENT,
+            KOS_OIDC_CLIENT_SECRET=provider.SECRET,
+            KOS_OIDC_NAME="Example",
+            KOS_OIDC_DOMAINS="example.org",
+        ) as console:
+            yield console
 
 
 def toy_base(console: Console) -> int:

@@ -6,7 +6,8 @@ import json
 
 from playwright.sync_api import Page
 
-from tests.e2e.conftest import PASSWORD, Console, manage
+from tests.consoles import Console
+from tests.e2e.conftest import PASSWORD
 
 CODE = """
 from django.test import Client
@@ -96,6 +97,6 @@ def sign_in(page: Page, console: Console, session: str) -> None:
 
 def pages_of(console: Console, name: str) -> list[tuple[str, str]]:
     """URL name and path of each page that ``name`` gets."""
-    told = manage(console.environment, "pages", name)
+    told = console.told("pages", name)
     rows = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
     return [(row["name"], row["path"]) for row in rows]

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from tests.e2e.conftest import Console
+from tests.consoles import Console
 from tests.e2e.furnish import furnish, pages_of, sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

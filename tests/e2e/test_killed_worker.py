@@ -9,7 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.e2e.conftest import Console, toy_base
+from tests.consoles import Console
+from tests.e2e.conftest import toy_base
 
 pytestmark = pytest.mark.slow
 

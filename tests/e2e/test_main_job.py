@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import PASSWORD, Console, toy_base
+from tests.consoles import Console
+from tests.e2e.conftest import PASSWORD, toy_base
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 

@@ -7,7 +7,8 @@ import json
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import PASSWORD, Console
+from tests.consoles import Console
+from tests.e2e.conftest import PASSWORD
 
 pytestmark = pytest.mark.browser
 

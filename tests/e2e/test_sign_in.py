@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import Console
+from tests.consoles import Console
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

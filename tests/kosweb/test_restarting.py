@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 
 from kosweb.embedded import postgres
-from tests.kosweb.consoles import Console, wait_until
+from tests.consoles import Console, wait_until
 
 pytestmark = pytest.mark.slow
 

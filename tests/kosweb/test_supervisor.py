@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from kosweb.embedded.sockets import socket_folder
-from tests.kosweb.consoles import Console, wait_until
+from tests.consoles import Console, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from kosweb.web import Web
-from tests.kosweb.consoles import is_healthy, wait_until
+from tests.consoles import is_healthy, wait_until
 
 PIECES = 8
 

@@ -16,22 +16,23 @@ from typing import Self
 
 import httpx
 import psutil
-from django.conf import settings
 
 from kosweb.embedded.sockets import socket_folder
 
+ROOT = Path(__file__).parents[1]
 START_SECONDS = 300
 
 
 class Console:
     """A running ``manage.py up`` and what it has said."""
 
-    def __init__(self, var: Path, port: int) -> None:
+    def __init__(self, var: Path, port: int, **settings: str) -> None:
         self.var = var
         self.url = f"http://127.0.0.1:{port}"
         self.environment = os.environ | {"KOS_VAR": str(var), "KOS_PORT": str(port)}
-        for name in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE"):
+        for name in ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"):
             self.environment.pop(name, None)
+        self.environment |= settings
 
     def start(self) -> None:
         self.said = self.var / "said.txt"
@@ -42,13 +43,23 @@ class Console:
         self.wait_for("Kos is ready")
 
     def manage(self, *words: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(settings.ROOT / "manage.py"), *words]
+        command = [sys.executable, str(ROOT / "manage.py"), *words]
         environment = self.environment | changes
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
+    def told(self, *words: str) -> str:
+        """What a management command beside it prints; it must end well."""
+        done = self.manage(*words)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout.strip()
+
+    def shell(self, code: str) -> str:
+        """Run Python inside the console's Django and return what it prints."""
+        return self.told("shell", "-v0", "-c", code)
+
     @property
     def command(self) -> list[str]:
-        return [sys.executable, str(settings.ROOT / "manage.py"), "up"]
+        return [sys.executable, str(ROOT / "manage.py"), "up"]
 
     @property
     def family(self) -> list[psutil.Process]:
@@ -66,11 +77,11 @@ class Console:
 
     @classmethod
     @contextmanager
-    def running(cls, var: Path) -> Iterator[Self]:
+    def running(cls, var: Path, **settings: str) -> Iterator[Self]:
         """One that is up, until the block ends."""
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        console = cls(var, port)
+        console = cls(var, port, **settings)
         try:
             console.start()
             yield console
