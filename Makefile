@@ -22,11 +22,13 @@ demo: .venv/.train $(BIN)/kos
 up: .venv/.train $(BIN)/kos
 	$(BIN)/python manage.py up
 
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+
 test: .venv/.test $(BIN)/kos
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 web: .venv/.dev $(BIN)/kos
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 check: .venv/.test audit
 	$(BIN)/ruff check .

@@ -133,7 +133,7 @@ def keep_house() -> None:
     import django
 
     django.setup()
-    from kosweb import supervisor
+    from kosweb import static_files, supervisor
     from kosweb.embedded.process import Child
     from kosweb.programs import programs
 
@@ -148,7 +148,7 @@ def keep_house() -> None:
 
     supervisor.programs = with_standins
     # Nobody looks at a page here, and nothing asks the tools.
-    supervisor.collect_static = lambda: False
+    static_files.collect = lambda: False
     supervisor.corpus_builder = lambda: Child("corpus", ["/bin/true"], Path(os.devnull))
     with supervisor.Supervisor(lambda text: print(text, flush=True)) as up:
         up.start()

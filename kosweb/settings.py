@@ -155,7 +155,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.admin",
-    "django.contrib.staticfiles",
+    "kosweb.static_files.Collected",
     "channels",
     "csp",
     "ninja",  # its documentation page, from our own address
@@ -242,6 +242,8 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+# Pages name files by their digests alone; a second copy of each would only be compressed as well.
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 
 # --- People and safety ------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"

@@ -11,7 +11,6 @@ SIGUSR2, or SIGHUP where no terminal is, replaces the web process and the worker
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import signal
 import socket
@@ -23,12 +22,11 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from django.conf import settings
-from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.db import OperationalError, connection
 
 from kos.errors import UserError
-from kosweb import rolling
+from kosweb import rolling, static_files
 from kosweb.embedded import postgres, valkey
 from kosweb.embedded.process import Child
 from kosweb.programs import corpus_builder, programs
@@ -44,8 +42,6 @@ LONGEST_WAIT_SECONDS = 30
 LEAVING_SECONDS = 15
 # What a restart says, for whoever asked for it; below VAR.
 RESTART_LOG = "restart.log"
-# Ninja brings a second documentation page, which nothing links to and which weighs 4 MB.
-UNUSED = ["redoc*"]
 
 
 class Supervisor:
@@ -102,12 +98,14 @@ class Supervisor:
         if not settings.DATABASE_URL:
             self._start_postgres()
         self._prepare_tables()
-        if collect_static():
+        if static_files.collect():
             self.say("static files collected")
         for child in programs(self.listener.fileno()):
             self.programs.append(child)
             child.start()
-        self._wait_for_web()
+            if len(self.programs) == 1:
+                # Beside the others it would take twice as long to answer.
+                self._wait_for_web()
         names = ", ".join(child.name for child in self.programs)
         self.say(f"{names} started; jobs compute with {settings.THREADS} thread(s)")
 
@@ -248,21 +246,6 @@ def has_terminal() -> bool:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
     except OSError:
         return False
-    return True
-
-
-def collect_static() -> bool:
-    """Collect the static files unless they are what was collected last; True if it did."""
-    digest = hashlib.sha256()
-    for finder in get_finders():
-        for path, storage in sorted(finder.list(UNUSED), key=lambda found: found[0]):
-            with storage.open(path) as file:
-                digest.update(path.encode() + b"\0" + file.read())
-    stamp = settings.STATIC_ROOT / ".collected"
-    if stamp.exists() and stamp.read_text() == digest.hexdigest():
-        return False
-    call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=UNUSED)
-    stamp.write_text(digest.hexdigest())
     return True
 
 

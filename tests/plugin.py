@@ -1,7 +1,8 @@
 """Gives pytest a PostgreSQL of its own and a fresh KOS_VAR.
 
 pytest-django reads the settings before any conftest, so this is loaded by ``-p`` and sets
-the environment first. xdist's workers inherit it. With DATABASE_URL set, that server is used.
+the environment first. xdist's workers inherit it, each with a folder of its own below KOS_VAR
+(and, by pytest-django, a database). With DATABASE_URL set, that server is used.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ _servers: list[Child] = []
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests():
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        own = Path(os.environ["KOS_VAR"]) / worker
+        own.mkdir(exist_ok=True)
+        os.environ["KOS_VAR"] = str(own)
         return
     var = Path(tempfile.mkdtemp(prefix="kos-test-"))
     os.environ["KOS_VAR"] = str(var)
