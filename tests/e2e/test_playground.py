@@ -10,8 +10,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e import scripted
 from tests.consoles import Console
+from tests.e2e import scripted
 from tests.e2e.conftest import PASSWORD
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
