@@ -33,7 +33,7 @@ from kosweb.programs import corpus_builder, programs
 from kosweb.sign_in import first_sign_in
 from kosweb.web import listen
 
-WEB_SECONDS = 60
+WEB_SECONDS = 180
 # A child that lived this long had started well: its next restart need not wait. One that dies
 # at its start does so sooner.
 STEADY_SECONDS = 10

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests import provider
 from tests.consoles import Console
@@ -22,6 +22,10 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# A machine that trains beside the tests answers late, and right all the same.
+PATIENCE_MS = 120_000
+expect.set_options(timeout=PATIENCE_MS)
+
 PASSWORD = "correct horse battery staple"
 
 
@@ -95,6 +99,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A fresh page that fails the test on any script error or breach of the CSP."""
     context = browser.new_context(viewport={"width": 1280, "height": 860})
+    context.set_default_timeout(PATIENCE_MS)
     opened = context.new_page()
     faults: list[str] = []
     opened.on("pageerror", lambda error: faults.append(str(error)))

@@ -51,7 +51,6 @@ def too_wide(page: Page) -> list[str]:
 def test_every_page_is_readable_fits_a_phone_and_keeps_the_policy(
     console: Console, page: Page
 ) -> None:
-    page.set_default_navigation_timeout(90_000)
     sign_in(page, console, furnish(console)["admin"])
     found = pages_of(console, "walk-admin")
     assert len(found) > 40, found

@@ -34,7 +34,7 @@ def sign_in(page: Page, console: Console) -> None:
 
 def wait_for_base(page: Page, console: Console) -> None:
     page.goto(f"{console.url}/runs/{toy_base(console)}/")
-    expect(page.locator("#run-head")).to_contain_text("done", timeout=120_000)
+    expect(page.locator("#run-head")).to_contain_text("done")
 
 
 def choose(page: Page, name: str, text: str) -> None:
@@ -69,12 +69,12 @@ def test_from_the_form_to_the_chat(page: Page, prepared: Console) -> None:
 
     open_stage(page, "Train")
     moving = page.locator("[data-panel] [data-value]").first
-    expect(moving).not_to_have_text("\u2013", timeout=120_000)
+    expect(moving).not_to_have_text("\u2013")
     before = moving.inner_text()
-    expect(moving).not_to_have_text(before, timeout=60_000)
+    expect(moving).not_to_have_text(before)
 
     page.get_by_role("button", name="Stop").click()
-    expect(page.locator("#run-head")).to_contain_text("cancelled", timeout=60_000)
+    expect(page.locator("#run-head")).to_contain_text("cancelled")
     page.get_by_role("button", name="Resume").click()
 
     page.goto(pipeline)
@@ -84,7 +84,7 @@ def test_from_the_form_to_the_chat(page: Page, prepared: Console) -> None:
     page.locator("#composer-text").fill("What helps against a cold?")
     page.get_by_role("button", name="Send").click()
     answer = page.locator(".msg.assistant")
-    expect(answer.locator("[data-numbers]")).to_contain_text("tokens/s", timeout=120_000)
+    expect(answer.locator("[data-numbers]")).to_contain_text("tokens/s")
     # A policy of random weights may well think to its last token.
     told = answer.locator("[data-answer], [data-thinking]").all()
     assert "".join(part.text_content() or "" for part in told).strip()

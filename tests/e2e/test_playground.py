@@ -39,8 +39,6 @@ GRAVE = ("serious", "critical")
 
 @pytest.fixture(scope="module")
 def served(console: Console) -> Iterator[Console]:
-    # The first question opens the tools' data, which takes a busy machine long.
-    expect.set_options(timeout=90_000)
     with scripted.serve() as url:
         console.shell(SETUP.format(password=PASSWORD, url=url))
         yield console
@@ -62,7 +60,7 @@ def ask(page: Page, console: Console, text: str = "Which code has gout?") -> Non
 
 def finished(page: Page, number: int = 0) -> None:
     answer = page.locator(".msg.assistant").nth(number)
-    expect(answer.get_by_role("button", name="Good")).to_be_visible(timeout=30_000)
+    expect(answer.get_by_role("button", name="Good")).to_be_visible()
 
 
 def check_access(page: Page) -> None:

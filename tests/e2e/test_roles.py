@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -20,12 +19,8 @@ SESSIONS: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def furnished(console: Console) -> Iterator[None]:
+def furnished(console: Console) -> None:
     SESSIONS.update(rows.furnish(console))
-    # A machine that trains beside the tests answers late, and right all the same.
-    expect.set_options(timeout=20_000)
-    yield
-    expect.set_options(timeout=5_000)
 
 
 def sign_in(page: Page, console: Console, role: str) -> None:
@@ -113,7 +108,7 @@ def test_a_reviewer_takes_the_next_answer(console: Console, page: Page) -> None:
 
 def test_an_admin_sees_the_house_and_adds_a_member(console: Console, page: Page) -> None:
     sign_in(page, console, "admin")
-    expect(page.locator("#house")).to_contain_text("Database", timeout=15_000)
+    expect(page.locator("#house")).to_contain_text("Database")
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Members").click()
     page.get_by_label("Username").fill("newcomer")
     page.get_by_role("button", name="Make the account").click()
