@@ -22,7 +22,7 @@ demo: .venv/.train $(BIN)/kos
 up: .venv/.train $(BIN)/kos
 	$(BIN)/python manage.py up
 
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 test: .venv/.test $(BIN)/kos
 	$(PYTEST) $(ARGS)

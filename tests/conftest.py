@@ -59,14 +59,10 @@ def artifacts(tmp_path: Path, settings) -> Path:
     return settings.ARTIFACTS
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a fixture stays in one process; without its device or program, a test is out."""
+    """Leave out what this machine has no device or program for."""
     missing = {"gpu": not shutil.which("nvidia-smi"), "browser": not shutil.which("chromium")}
     for item in items:
-        room = item.path.relative_to(Path(__file__).parent)
-        # All browser tests share a console.
-        item.add_marker(pytest.mark.xdist_group("e2e" if room.parts[0] == "e2e" else str(room)))
         for mark, is_missing in missing.items():
             if is_missing and item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=f"no {mark} here"))

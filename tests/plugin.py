@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from kosweb.embedded import postgres
 from kosweb.embedded.process import Child
@@ -40,6 +41,18 @@ def pytest_load_initial_conftests():
     _servers.append(child)
     server.wait_ready(child)
     os.environ["DATABASE_URL"] = postgres.url(var)
+
+
+class Schedule(LoadScopeScheduling):
+    """A file's tests go to one process together; so do all browser tests, which share a console."""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.partition("::")[0]
+        return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Schedule(config, log)
 
 
 def pytest_unconfigure():

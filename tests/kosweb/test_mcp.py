@@ -14,13 +14,13 @@ from django.db import connection
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
+from psycopg.conninfo import make_conninfo
 
 from apps.accounts.models import Scope
 from apps.accounts.services import create_token
 from apps.tools.services import open_corpus
 from kosweb import asgi
 from kosweb import mcp as door
-from kosweb.embedded import postgres
 from tests.factories import make_user
 from tests.kos.mcp.serving import served
 
@@ -111,10 +111,10 @@ def test_hosts_are_django_s_own(host, is_allowed):
 
 @pytest.mark.slow
 async def test_a_real_client_uses_the_tools_over_stdio(token):
-    database = postgres.url(Path(os.environ["KOS_VAR"]), connection.settings_dict["NAME"])
+    own = connection.settings_dict["NAME"]
     environment = {
         "KOS_VAR": os.environ["KOS_VAR"],
-        "DATABASE_URL": database,
+        "DATABASE_URL": make_conninfo(os.environ["DATABASE_URL"], dbname=own),
         "KOS_OFFLINE": "1",
     }
     command = StdioServerParameters(

@@ -6,9 +6,11 @@ import os
 import random
 import signal
 import threading
+from contextlib import suppress
 from itertools import accumulate
 
 import httpx
+import psutil
 import psycopg
 import pytest
 from django.conf import settings
@@ -46,7 +48,11 @@ class Restarted(Console):
 
     @property
     def pids(self):
-        return {one.pid for one in self.family if "kosweb.web" in one.cmdline()}
+        found = set()
+        for one in self.family:
+            with suppress(psutil.NoSuchProcess):
+                found |= {one.pid} if "kosweb.web" in one.cmdline() else set()
+        return found
 
     @property
     def steps(self):
