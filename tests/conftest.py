@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 from django.test import Client
+from hypothesis import HealthCheck, settings
 
 from apps.accounts.models import Role, User
 from tests import factories
+
+# How long an example takes says more of the machine than of what is tested.
+SLOW = [HealthCheck.too_slow]
+settings.register_profile("kos", settings.default, deadline=None, suppress_health_check=SLOW)
+settings.load_profile("kos")
 
 # The web and its tests install in seconds without torch; what needs torch is left out then.
 HEAVY = ("e2e", "kos/engine", "kos/rl", "kos/weights", "kos/serving", "kos/evals/test_run.py")

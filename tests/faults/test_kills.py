@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 def test_seven_kills_lose_double_and_change_nothing(tmp_path):
     command = [sys.executable, "-m", "benchmarks.faults", "--kills", "7", "--seed", "1"]
-    command += ["--minutes", "5", "--folder", str(tmp_path)]
+    command += ["--minutes", "15", "--folder", str(tmp_path)]
     found = subprocess.run(
         command,
         env={name: value for name, value in os.environ.items() if name != "DATABASE_URL"},

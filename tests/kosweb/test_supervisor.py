@@ -73,7 +73,7 @@ def test_kill_9_leaves_no_orphan_and_the_next_start_works(console):
     family = console.family
     console.process.kill()
     console.process.wait()
-    _, alive = psutil.wait_procs(family, timeout=20)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
     console.start()
 

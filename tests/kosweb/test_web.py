@@ -112,7 +112,7 @@ async def test_a_stop_of_the_whole_does_not_wait_for_streams():
     async with serving(drain_seconds=60) as (server, _, task):
         server.leave()
         stop(server)
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 50)
 
 
 def test_on_a_port_of_its_own_it_leaves_by_sighup_as_containers_stop_it(tmp_path):

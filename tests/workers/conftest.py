@@ -48,9 +48,9 @@ def in_background():
 
 @pytest.fixture
 def until():
-    """Waits for ``is_true()``; fails after 20 seconds."""
+    """Waits for ``is_true()``; fails after two minutes."""
 
-    def wait(is_true, seconds=20):
+    def wait(is_true, seconds=120):
         deadline = time.monotonic() + seconds
         while not is_true():
             assert time.monotonic() < deadline, list(Run.objects.values())

@@ -51,7 +51,7 @@ def start(tmp_path, artifacts):
     yield start_one
     for process in started:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
     broker.stop()
 
 
@@ -72,13 +72,13 @@ def test_a_killed_worker_loses_no_event_and_changes_no_result(start, until):
     Run.objects.filter(pk=run.pk).update(touched=timezone.now() - timedelta(minutes=1))
     reconciler = start("workers.reconcile")
     worker = start("tests.workers.fake_worker")
-    until(lambda: len(steps_of(run)) >= 20, 40)
+    until(lambda: len(steps_of(run)) >= 20)
     job = next(one for one in psutil.Process(worker.pid).children(recursive=True))
     worker.kill()
     worker.wait()
-    until(lambda: not job.is_running() or job.status() == psutil.STATUS_ZOMBIE, 5)
+    until(lambda: not job.is_running() or job.status() == psutil.STATUS_ZOMBIE)
     start("tests.workers.fake_worker")
-    until(lambda: Run.objects.get(pk=run.pk).status == Status.DONE, 40)
+    until(lambda: Run.objects.get(pk=run.pk).status == Status.DONE)
     run.refresh_from_db()
     assert (run.attempt, run.result["step"]) == (2, STEPS)
     assert run.result["sum"] == expected_sums(7)[-1][1]
@@ -92,4 +92,4 @@ def test_a_killed_worker_loses_no_event_and_changes_no_result(start, until):
     assert seqs == list(range(1, run.last_seq + 1))
     assert Event.objects.filter(run=run, kind="lost").count() == 1
     reconciler.terminate()
-    assert reconciler.wait(3) == 0
+    assert reconciler.wait(60) == 0

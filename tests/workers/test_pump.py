@@ -31,7 +31,7 @@ def test_a_reader_waits_while_too_many_bytes_wait(small):
     assert reader.is_alive()
     assert (len(lines), lines.size_bytes) == (2, 100)
     assert b"".join(taken(lines)) == said
-    reader.join(5)
+    reader.join(60)
 
 
 def test_a_line_that_is_too_long_is_cut_off_and_the_next_is_whole(small):

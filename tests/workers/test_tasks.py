@@ -149,7 +149,7 @@ def test_a_worker_that_shuts_down_puts_its_run_back(make_job, in_background, unt
     thread = in_background(run)
     until(has_stepped(run))
     tasks.SHUTDOWN.set()
-    thread.join(10)
+    thread.join(60)
     run.refresh_from_db()
     assert (run.status, run.attempts_left) == (Status.QUEUED, 5)
 
@@ -159,7 +159,7 @@ def test_a_process_that_is_killed_is_taken_up_again(make_job, in_background, unt
     thread = in_background(run)
     until(has_stepped(run))
     children()[0].send_signal(signal.SIGKILL)
-    thread.join(10)
+    thread.join(60)
     assert Run.objects.get(pk=run.pk).status == Status.LOST
     tasks.execute(run.pk)
     run.refresh_from_db()
@@ -182,7 +182,7 @@ def test_an_attempt_that_was_fenced_off_ends_its_process(make_job, in_background
     thread = in_background(run)
     until(has_stepped(run))
     Run.objects.filter(pk=run.pk).update(attempt=9)
-    thread.join(10)
+    thread.join(60)
     assert children() == []
 
 

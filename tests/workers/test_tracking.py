@@ -56,7 +56,7 @@ class Stuck(Book):
         self.release = threading.Event()
 
     def start(self, run):
-        self.release.wait(20)
+        self.release.wait(60)
         return super().start(run)
 
 
@@ -87,7 +87,7 @@ def tell(run, said, status=Status.DONE):
     with tracking.of(run) as told:
         told.see(said)
         told.end(status)
-    told.wait(10)
+    told.wait(60)
 
 
 def texts(run):
@@ -168,7 +168,7 @@ def test_a_tracker_that_hangs_holds_nobody_up_and_what_finds_no_room_is_counted(
         told.see(steps(*range(1, 10)))  # returns, though the tracker does not
         told.end(Status.DONE)
     stuck.release.set()
-    told.wait(10)
+    told.wait(60)
     assert len(stuck.steps) == 2
     assert texts(run)[-1] == "7 steps could not be sent to mlflow"
 
@@ -191,7 +191,7 @@ def test_a_run_that_is_deleted_meanwhile_ends_the_thread_quietly(use):
         told.see(steps(1))
         Run.objects.filter(pk=run.pk).delete()
         book.release.set()
-    told.wait(10)
+    told.wait(60)
     assert f"mlflow of run {run.pk}" not in [thread.name for thread in threading.enumerate()]
 
 
@@ -200,7 +200,7 @@ def test_an_attempt_that_was_fenced_off_leaves_the_run_open_there(use):
     with pytest.raises(ValueError, match="fenced"), tracking.of(make_run("train")) as told:
         told.see(steps(1))
         raise ValueError("fenced off")
-    told.wait(10)
+    told.wait(60)
     assert book.ends == [("waiting", {})]
 
 

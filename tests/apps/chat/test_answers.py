@@ -25,7 +25,7 @@ async def begun(answer: ChatMessage) -> None:
     """Until its first words are there."""
     room = answers.room_of(answer.conversation_id)
     while not room.answer.content:
-        await asyncio.wait_for(room.moved.wait(), 10)
+        await asyncio.wait_for(room.moved.wait(), 60)
 
 
 async def trace_of(answer: ChatMessage) -> Trace:
@@ -112,7 +112,7 @@ async def test_a_stop_in_another_process_ends_the_task(model, monkeypatch):
     answer = await ask()
     task = await answers.start(answer)
     await sync_to_async(services.stop)(answer.conversation)
-    await asyncio.wait_for(asyncio.wait([task]), 5)
+    await asyncio.wait_for(asyncio.wait([task]), 60)
     await answer.arefresh_from_db()
     assert answer.status == "stopped"
 

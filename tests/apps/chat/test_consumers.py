@@ -27,7 +27,7 @@ async def until(socket: Socket, text: str) -> list[dict]:
     """The frames up to the one that holds ``text``."""
     frames = []
     while not frames or text not in str(frames[-1]):
-        frames.append(await socket.receive(timeout_seconds=15))
+        frames.append(await socket.receive(timeout_seconds=60))
     return frames
 
 

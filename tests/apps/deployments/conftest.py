@@ -66,7 +66,7 @@ def client(kos, token) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def wait_for(is_true: Callable[[], object], *, seconds: float = 5.0) -> None:
+def wait_for(is_true: Callable[[], object], *, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < end, "it did not come true"

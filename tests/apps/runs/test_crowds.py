@@ -81,7 +81,7 @@ async def test_a_socket_that_breaks_off_leaves_nothing_behind(monkeypatch):
     socket = await join(*await make())
     await socket.send("anything")
     with pytest.raises(ZeroDivisionError):
-        await socket.wait(5)
+        await socket.wait(60)
     assert (hub.topics, WATCHERS.num_taken) == ({}, 0)
 
 
@@ -122,7 +122,7 @@ async def test_one_that_reads_nothing_holds_up_nobody_and_catches_up(monkeypatch
     slow = Slow(await join(run, user))
     for _ in range(4):
         await speak(run, 100, "said ")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while hub.topics[run.pk].head < 400:
             await asyncio.sleep(0.02)
     assert len(hub.topics[run.pk].ring) == 50

