@@ -10,9 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import httpx
 import psutil
@@ -21,6 +21,7 @@ from kosweb.embedded.sockets import socket_folder
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 300
+Found = TypeVar("Found")
 
 
 class Console:
@@ -64,6 +65,20 @@ class Console:
     @property
     def family(self) -> list[psutil.Process]:
         return self.process.children(recursive=True)
+
+    def each(self, question: Callable[[psutil.Process], Found]) -> dict[psutil.Process, Found]:
+        """What each of its processes answers; some come and go meanwhile."""
+        found = {}
+        for process in self.family:
+            with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+                found[process] = question(process)
+        return found
+
+    @property
+    def webs(self) -> list[psutil.Process]:
+        """Its web processes: one, but for a moment in a restart."""
+        commands = self.each(psutil.Process.cmdline)
+        return [one for one, command in commands.items() if "kosweb.web" in command]
 
     def wait_for(self, text: str) -> None:
         end = time.monotonic() + START_SECONDS

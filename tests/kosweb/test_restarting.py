@@ -6,11 +6,9 @@ import os
 import random
 import signal
 import threading
-from contextlib import suppress
 from itertools import accumulate
 
 import httpx
-import psutil
 import psycopg
 import pytest
 from django.conf import settings
@@ -48,11 +46,7 @@ class Restarted(Console):
 
     @property
     def pids(self):
-        found = set()
-        for one in self.family:
-            with suppress(psutil.NoSuchProcess):
-                found |= {one.pid} if "kosweb.web" in one.cmdline() else set()
-        return found
+        return {web.pid for web in self.webs}
 
     @property
     def steps(self):

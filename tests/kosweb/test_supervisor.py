@@ -36,23 +36,32 @@ def test_a_second_start_says_that_one_runs(console):
 
 
 def test_no_port_is_open_but_the_webs(console):
+    found = console.each(lambda process: process.net_connections("inet"))
     ports = {
         connection.laddr.port
-        for process in console.family
-        for connection in process.net_connections("inet")
+        for connections in found.values()
+        for connection in connections
         if connection.status == psutil.CONN_LISTEN
     }
     assert ports == {int(console.environment["KOS_PORT"])}
 
 
 def test_no_process_of_ours_has_loaded_torch(console):
-    for process in console.family:
-        maps = Path(f"/proc/{process.pid}/maps").read_text()
-        assert "libtorch" not in maps, process.cmdline()
+    found = console.each(lambda process: Path(f"/proc/{process.pid}/maps").read_text())
+    assert len(found) > 5
+    assert not [process for process, maps in found.items() if "libtorch" in maps]
+
+
+def test_the_web_answers_before_the_workers_start(console):
+    began = console.each(psutil.Process.create_time)
+    commands = console.each(psutil.Process.cmdline)
+    workers = [began[one] for one, command in commands.items() if "celery" in command]
+    assert workers
+    assert began[console.webs[0]] < min(workers)
 
 
 def test_a_crashed_web_is_started_again_and_said_so(console):
-    [web] = [process for process in console.family if "kosweb.web" in process.cmdline()]
+    [web] = console.webs
     web.kill()
     console.wait_for("web ended with code -9; starting it again")
     wait_until(console.is_healthy)
