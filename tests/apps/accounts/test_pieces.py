@@ -39,3 +39,9 @@ def test_a_select_is_drawn_as_django_draws_it():
     select = forms.Select({"id": "id_one"}, choices).get_context("one", "2", {"required": True})
     ours, theirs = (one().render(SELECT, select) for one in (Renderer, DjangoTemplates))
     assert re.sub(r"\s*(<|>)\s*", r"\1", theirs) == ours
+
+
+def test_a_row_leads_where_django_says():
+    same = "{% to 'runs:model' pk %} {% url 'runs:model' pk %}"
+    ours, theirs = drawn(same, pk=12).split()
+    assert ours == theirs
