@@ -10,6 +10,8 @@
 
 PYTHON ?= python3.11
 BIN := .venv/bin
+# A process a core; each has a database of its own.
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4
 # uv does not read pip's setting; without it, it misses wheels that lie at hand.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
@@ -21,8 +23,6 @@ demo: .venv/.train $(BIN)/kos
 
 up: .venv/.train $(BIN)/kos
 	$(BIN)/python manage.py up
-
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 test: .venv/.test $(BIN)/kos
 	$(PYTEST) $(ARGS)
