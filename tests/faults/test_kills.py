@@ -13,7 +13,8 @@ pytestmark = pytest.mark.slow
 
 def test_seven_kills_lose_double_and_change_nothing(tmp_path):
     command = [sys.executable, "-m", "benchmarks.faults", "--kills", "7", "--seed", "1"]
-    command += ["--minutes", "15", "--folder", str(tmp_path)]
+    # How soon a kill is noticed is the benchmark's to measure; here other tests take the cores.
+    command += ["--minutes", "15", "--noticed-seconds", "150", "--folder", str(tmp_path)]
     found = subprocess.run(
         command,
         env={name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
