@@ -52,9 +52,11 @@ def migrate(*, has_pages: bool = True) -> None:
     from django.conf import settings
     from django.core.management import call_command
 
+    from kosweb import static_files
+
     call_command("migrate", verbosity=0)
     if has_pages:
-        call_command("collectstatic", verbosity=0, interactive=False)
+        static_files.collect()
     else:
         Path(settings.STATIC_ROOT).mkdir()
 

@@ -51,7 +51,10 @@ class Schedule(LoadScopeScheduling):
         return "tests/e2e" if file.startswith("tests/e2e/") else file
 
 
+# xdist 3.8 has groups for this ("loadgroup"), which under pytest 9.2 change nothing.
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
+    # The order of the collection, as it is made below.
     config.option.loadscopereorder = False
     return Schedule(config, log)
 

@@ -114,7 +114,6 @@ def _failures(operation: Any, headers: Mapping[str, str], path: Mapping[str, Any
         @seed(1)
         @settings(
             max_examples=number,
-            deadline=None,
             database=None,
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),

@@ -17,7 +17,7 @@ from apps.datasets.models import DatasetVersion, Work
 from tests.apps.datasets.test_transfer import body
 from tests.apps.datasets.test_views import row
 
-QUICK = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=12, suppress_health_check=list(HealthCheck))
 SCRIPTS = (
     *("Größe µg", "Доза", "مقدار الجرعة", "מינון", "दवा की खुराक", "用量は一日二回", "ปริมาณยา"),
     *(

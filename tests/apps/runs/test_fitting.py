@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.runs import events, fitting
@@ -34,7 +34,6 @@ def test_of_too_many_numbers_the_first_stay():
     assert 1_000 < len(found["metrics"]) < 9_000
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=6))
 def test_whatever_it_is_it_fits(data):
     most, fitting.MOST_BYTES = fitting.MOST_BYTES, 200

@@ -271,13 +271,13 @@ schemas = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(objects(schemas))
 def test_any_schema_of_the_subset_is_declared(schema):
     assert declare_typescript([tool("f", schema)]).startswith("# Tools\n\n## functions\n")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(objects(st.sampled_from([{"type": "string"}, {"type": "boolean"}])))
 def test_names_and_what_is_required_can_be_read_back(schema):
     text = declare_typescript([tool("f", schema)])

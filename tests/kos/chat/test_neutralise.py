@@ -4,7 +4,7 @@ import json
 
 import pytest
 import tiktoken
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiktoken.load import load_tiktoken_bpe
 
@@ -72,7 +72,6 @@ def test_clinical_text_is_left_alone():
     assert neutralise("K+ <3.5 [S1] <b>low</b>") == "K+ <3.5 [S1] <b>low</b>"
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([*MARKERS, "<|", "|>", "<", "/", "im_end", JOINER, "x"])))
 def test_doing_it_twice_is_doing_it_once_and_nothing_is_lost(parts):
     text = "".join(parts)

@@ -111,7 +111,7 @@ alphabet = [*KIMI.markers, *HERMES.markers, "<", "<|", "tool", "x", " ", "\n", "
 alphabet += ["functions.search_icd:0", '{"query":', '"gout"}', "}", "[", '"', "\\", "call_1", "0"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.one_of(st.sampled_from(alphabet), st.text(max_size=5)), max_size=30),
     st.lists(st.integers(0, 300), max_size=5),

@@ -17,9 +17,7 @@ from kos.data.readers import read_tasks
 from kos.errors import UserError
 from tests.kos.data.row_readers import READERS
 
-QUICK = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+QUICK = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ROWS = (
     {"id": "a", "messages": [{"role": "user", "content": "?"}],
      "rubric": [{"key": "k", "text": "t", "points": 1}]},

@@ -14,7 +14,7 @@ from kos.engine.models import Chat
 from kos.serving.tokens import Detokeniser
 from kos.weights import k2_tiny
 
-QUICK = settings(max_examples=60, deadline=None)
+QUICK = settings(max_examples=60)
 # All that a text can be: no half characters, which no encoding of a file or a socket has.
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
 SCRIPTS = (

@@ -16,7 +16,7 @@ from kos.rl.losses.base import LOSSES
 from kos.rl.rewards.base import total
 
 LOSSES.register_folder("kos.rl.losses")
-QUICK = settings(max_examples=60, deadline=None)
+QUICK = settings(max_examples=60)
 rewards = st.lists(st.floats(-10, 10, allow_subnormal=False), min_size=1, max_size=12)
 # Of these a shift or a doubling is exact, so nothing but the rule can change.
 exact = st.lists(st.integers(-640, 640).map(lambda one: one / 64), min_size=1, max_size=12)

@@ -16,7 +16,7 @@ from kos.weights.nvfp4 import VALUES
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 NAME, STEM = "model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.up_proj"
-QUICK = settings(max_examples=40, deadline=None)
+QUICK = settings(max_examples=40)
 FP4 = (Mxfp4(), Mxfp4(scale_rule="ocp"), Nvfp4(activations="none"))
 STABLE = (*FP4, Int4(), Fp8(), Fp8(scales="tensor"))
 # compressed-tensors divides by 7.5 and has no code for it: what is rounded again shrinks.

@@ -16,9 +16,7 @@ from kos.errors import UserError
 from kos.weights.entries import INDEX, Index, read_header, read_json
 from kos.weights.lora import Adapter
 
-QUICK = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+QUICK = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 A, B = "base_model.model.model.norm.lora_A.weight", "base_model.model.model.norm.lora_B.weight"
 FACTORS = {A: torch.ones(2, 8), B: torch.ones(4, 2)}
 SHAPES = {"model.norm.weight": (4, 8)}

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 6))
 SIZES = st.sampled_from((1e-38, 1e-6, 0.0175, 1.0, 1e4))
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 
 
 def normal(rows: int, columns: int, size: float = 0.0175, seed: int = 0) -> torch.Tensor:

@@ -133,7 +133,7 @@ def test_the_fp8_blocks_of_deepseek_v3(tmp_path, shape):
 
 
 @given(st.integers(1, 9), st.integers(1, 130), st.sampled_from((32, 64, -1)), st.integers(0, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_int4_of_any_width_and_group(tmp_path_factory, rows, columns, group, seed):
     from compressed_tensors.compressors.pack_quantized import helpers
 
@@ -158,7 +158,7 @@ def test_int4_of_any_width_and_group(tmp_path_factory, rows, columns, group, see
 
 
 @given(st.integers(1, 6), st.integers(1, 200), st.integers(0, 99))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_int4_comes_back_bit_for_bit_whatever_the_padding(rows, columns, seed):
     weight = normal(rows, columns, seed).to(torch.bfloat16)
     packed, scale = int4.quantise(weight)

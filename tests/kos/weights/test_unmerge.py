@@ -17,9 +17,7 @@ from kos.weights.source import Source
 from kos.weights.text import Checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-QUICK = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+QUICK = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MODULE = "model.layers.0.mlp.up_proj"
 NAME = f"{MODULE}.weight"
 SEEDS = st.integers(0, 10_000)

@@ -13,7 +13,7 @@ from apps.runs.start import uploading
 from kos.config import JOBS
 from kos.errors import UserError
 
-QUICK = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=80, suppress_health_check=list(HealthCheck))
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just([[]]),
     st.sampled_from([10**400, "\0", "\ud800", {"a": {}}, [1, 2], {"kind": "?"}, -(2**70)]),

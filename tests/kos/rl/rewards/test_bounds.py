@@ -12,7 +12,7 @@ from kos.rl.rewards.length_k15 import LengthK15
 from tests.kos.rl.rewards.groups import earn, groups, situation
 
 STAGES.register_folder("kos.rl.rewards")
-QUICK = settings(max_examples=60, deadline=None)
+QUICK = settings(max_examples=60)
 ALONE = ("conciseness", "length_k15", "budget", "toggle", "repetition", "faithfulness")
 bonuses = st.builds(
     lambda free, more, beta: LengthBonus(free=free, maximum=free + more, beta=beta),
